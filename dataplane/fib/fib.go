@@ -1,0 +1,100 @@
+// Package fib is what a worker needs to forward a packet, as one immutable
+// value: the Snapshot. The control plane builds a new one for each change and
+// publishes it by a pointer; workers only read.
+package fib
+
+import (
+	"net/netip"
+
+	"github.com/gaissmai/bart"
+
+	"vrouter/packet"
+)
+
+// Snapshot is a consistent view of ownership, interfaces, neighbours and
+// routes. Nothing reachable from it changes once it is published (Lease is
+// the exception, made for it).
+type Snapshot struct {
+	Serial uint64 // grows with each publication
+	Ports  []Port // by port number; numbers are never reused while a port lives
+	Groups []Group
+	// Routes maps a prefix of either family to an index in Groups. The
+	// router's own (and, while Master with accept, virtual) addresses are host
+	// routes to groups of kind Local.
+	Routes *bart.Table[GroupID]
+	// Lease bounds for how long virtual MACs are served without the control
+	// loop; nil: for ever (tests).
+	Lease *Lease
+}
+
+// GroupID is an index in Snapshot.Groups.
+type GroupID uint32
+
+// Kind says what is done with a packet whose longest match leads to a Group.
+type Kind uint8
+
+// The kinds.
+const (
+	Unreachable Kind = iota // ICMP host/net unreachable
+	Blackhole               // silently dropped, counted
+	Connected               // the destination is a neighbour on Group.Port
+	Gateway                 // forwarded to one of Group.Hops
+	Local                   // an own address: the local stack
+	Virtual                 // a virtual address of a Master without accept: ND and ARP only, the rest is dropped
+	Broadcast               // directed broadcast of a connected IPv4 prefix on Group.Port
+	Foreign                 // the host's kernel owns the address (addresses = "host"): not ours to answer
+)
+
+// Group is the destination of routes.
+type Group struct {
+	Kind Kind
+	Port uint16    // Connected, Local, Broadcast
+	Hops []NextHop // Gateway: the next hops
+	// Buckets (Gateway with several hops) chooses a hop by flow hash: its
+	// length is a power of two, its values index Hops. Nil with one hop.
+	Buckets []uint8
+}
+
+// NextHop is one next hop of a Gateway group.
+type NextHop struct {
+	Port     uint16
+	Via      netip.Addr // the neighbour to resolve where Resolved is false
+	MAC      packet.MAC
+	Resolved bool
+}
+
+// Port is an interface as the fast path sees it.
+type Port struct {
+	Name    string
+	Up      bool // configured, present and carrying
+	MAC     packet.MAC
+	MTU     int // of IP packets, in bytes
+	Offload packet.Offload
+	// Owns is false with addresses = "host": frames to MAC are the kernel's and
+	// are ignored here; only virtual MACs are ours.
+	Owns bool
+	// Masters4 and Masters6 are the VRIDs of which this router is Master on
+	// this port, as bit sets: bit v%64 of word v/64.
+	Masters4, Masters6 [4]uint64
+	// Addr4 and Addr6 are the source addresses of ICMP errors that leave here
+	// (Addr6 is not link-local, if there is such a one); zero: none.
+	Addr4, Addr6 netip.Addr
+	// Neighbors are the resolved hosts on the link, as host routes.
+	Neighbors *bart.Table[packet.MAC]
+}
+
+// IsMaster reports whether mac is the virtual MAC of a virtual router of
+// which this router is Master on the port.
+func (p *Port) IsMaster(mac packet.MAC) bool {
+	if mac[0] != 0 || mac[1] != 0 || mac[2] != 0x5e || mac[3] != 0 {
+		return false
+	}
+	word, bit := mac[5]>>6, uint64(1)<<(mac[5]&63)
+	switch mac[4] {
+	case 1:
+		return p.Masters4[word]&bit != 0
+	case 2:
+		return p.Masters6[word]&bit != 0
+	}
+	return false
+}

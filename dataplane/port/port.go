@@ -1,0 +1,71 @@
+// Package port defines what the forwarding plane needs of a network port. Its
+// subpackages are the kinds of port (afpacket, tap, mem) and the middleware
+// that wraps any of them (pcap, fault).
+package port
+
+import "vrouter/packet"
+
+// BatchMax is the most frames that one Receive returns.
+const BatchMax = 64
+
+// Port is a network device that the router owns, opened. Status may be read
+// from any goroutine; each Receiver and Transmitter belongs to one goroutine
+// at a time.
+type Port interface {
+	// Receivers returns the receive queues; their number is fixed.
+	Receivers() []Receiver
+	// NewTransmitter opens a transmit path for one worker or loop.
+	NewTransmitter() (Transmitter, error)
+	// SetMACs replaces the set of unicast addresses beside the device's own
+	// whose frames are received (the virtual MACs).
+	SetMACs(macs []packet.MAC) error
+	// SetGroups replaces the set of multicast MACs whose frames are received.
+	SetGroups(groups []packet.MAC) error
+	// Status returns the device's state as it is now.
+	Status() Status
+	// Changed signals (coalesced, never blocking) that Status differs from
+	// what it was: link up or down, MTU or MAC changed, device gone or back.
+	Changed() <-chan struct{}
+	// Close ends the port and gives the device back as it was found.
+	Close() error
+}
+
+// Status is the state of a port's device.
+type Status struct {
+	Device  string
+	Present bool // the device exists and the port is attached to it
+	Up      bool // administratively up and carrying
+	MAC     packet.MAC
+	MTU     int
+	Offload packet.Offload // what Transmit takes
+	Err     string         // why it is not Present, for people; else empty
+}
+
+// Receiver is one receive queue.
+type Receiver interface {
+	// Receive fills batch with frames that wait, and returns their number, 0
+	// where there are none; it does not block. The frames' Data and VNet may be
+	// rewritten in place and are valid until the next Receive or Close. An
+	// error means that the queue is dead for now (device gone); Receive may be
+	// called again later.
+	Receive(batch []packet.Frame) (int, error)
+	// FD returns a file descriptor that polls readable when frames wait, or -1
+	// where there is none (then Wait of a Waiter is used).
+	FD() int
+}
+
+// Waiter is implemented by receivers without a descriptor.
+type Waiter interface {
+	// Ready is signalled when frames may be waiting.
+	Ready() <-chan struct{}
+}
+
+// Transmitter is one transmit path.
+type Transmitter interface {
+	// Transmit sends frames in order and returns how many the device took; the
+	// rest was dropped (queue full, device down) and is counted in Stats. It
+	// does not keep any frame after it returns. Frames whose VNet the port's
+	// Offload does not cover must not be passed.
+	Transmit(frames []*packet.Frame) int
+	Close() error
+}

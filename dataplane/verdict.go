@@ -1,0 +1,60 @@
+// Package dataplane decides what happens to a frame: Forward is the fast
+// path, and beside it stand the exceptions of transit (ICMP errors,
+// fragments, segments). The package is pure: no I/O, no clock; workers hand
+// in frames, snapshots and the time.
+package dataplane
+
+// Action is what a worker does with a frame.
+type Action uint8
+
+// The actions.
+const (
+	Drop      Action = iota // forget and count by Reason
+	Transmit                // send on Port, rewritten in place
+	Punt                    // hand to the control plane, or the local stack, by Class
+	Exception               // transit that the fast path cannot do: see Exception kinds
+)
+
+// Verdict is Forward's answer for one frame.
+type Verdict struct {
+	Action Action
+	Reason Reason // of Drop
+	Class  Class  // of Punt
+	Fault  Fault  // of Exception
+	Port   uint16 // of Transmit, and of Exception: the egress port where known
+}
+
+// Class sorts punted frames into queues of their own, in order of priority:
+// a flood of one class never starves another.
+type Class uint8
+
+// The classes, most urgent first.
+const (
+	ClassVRRP    Class = iota // advertisements
+	ClassBFD                  // UDP 3784 to an own address
+	ClassARP                  // ARP
+	ClassND                   // Neighbor Discovery
+	ClassResolve              // unicast without a resolved next hop; the frame is unchanged
+	ClassLocal                // for the local stack
+	ClassTransit              // engine = "netstack": transit for gVisor's forwarder
+	NumClasses   = iota
+)
+
+// String returns the class's name in counters.
+func (c Class) String() string {
+	return [...]string{"vrrp", "bfd", "arp", "nd", "resolve", "local", "transit"}[c]
+}
+
+// Fault is why a transit packet needs the exception path.
+type Fault uint8
+
+// The faults. Each says which ICMP error answers it.
+const (
+	FaultTTL         Fault = iota + 1 // time exceeded in transit
+	FaultTooBig                       // fragmentation needed / packet too big
+	FaultFragment                     // IPv4 without DF, larger than the MTU: fragment it
+	FaultNoRoute                      // net unreachable / no route
+	FaultUnreachable                  // the route says unreachable: host unreachable / no route
+	FaultBeyondScope                  // IPv6 link-local source leaves its link
+	FaultSegment                      // GSO or partial checksum that the egress port cannot take: finish in software
+)

@@ -1,0 +1,134 @@
+package router
+
+import (
+	"net/netip"
+	"time"
+
+	"vrouter/packet"
+	"vrouter/vrrp"
+)
+
+// The types of this file are what the control API answers. Their JSON names
+// are a contract with other programs: fields are added, never renamed.
+
+// VirtualRouterStatus is one virtual router in "show vrrp".
+type VirtualRouterStatus struct {
+	Name                    string            `json:"name"`
+	Interface               string            `json:"interface"`
+	VRID                    uint8             `json:"vrid"`
+	Family                  string            `json:"family"` // "ipv4" or "ipv6"
+	Version                 uint8             `json:"version"`
+	State                   vrrp.State        `json:"state"`
+	Priority                uint8             `json:"priority"`
+	EffectivePriority       uint8             `json:"effective_priority"`
+	Preempt                 bool              `json:"preempt"`
+	Accept                  bool              `json:"accept"`
+	Addresses               []netip.Addr      `json:"addresses"`
+	VirtualMAC              packet.MAC        `json:"virtual_mac"`
+	AdvertisementIntervalMS int64             `json:"advertisement_interval_ms"`
+	MasterDownIntervalMS    int64             `json:"master_down_interval_ms"`
+	SkewTimeMS              int64             `json:"skew_time_ms"`
+	Master                  MasterStatus      `json:"master"`
+	Forwarding              bool              `json:"forwarding"` // the virtual MAC is served now
+	Since                   time.Time         `json:"since"`
+	Transitions             uint64            `json:"transitions"`
+	LastReason              string            `json:"last_reason"`
+	Counters                map[string]uint64 `json:"counters"`
+}
+
+// MasterStatus is the router known to be Master; the zero Address means none.
+type MasterStatus struct {
+	Address  netip.Addr `json:"address"`
+	Priority uint8      `json:"priority"`
+}
+
+// InterfaceStatus is one interface in "show interfaces". The daemon fills in
+// the counters, which workers keep.
+type InterfaceStatus struct {
+	Name      string         `json:"name"`
+	Device    string         `json:"device"`
+	Attach    string         `json:"attach"`
+	MAC       packet.MAC     `json:"mac"`
+	MTU       int            `json:"mtu"`
+	Up        bool           `json:"up"`
+	Problem   string         `json:"problem,omitempty"` // why it is not up
+	Addresses []netip.Prefix `json:"addresses"`
+	RX        TrafficStatus  `json:"rx"`
+	TX        TrafficStatus  `json:"tx"`
+}
+
+// TrafficStatus counts frames and bytes (from the destination MAC on).
+type TrafficStatus struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+	Dropped uint64 `json:"dropped"`
+}
+
+// RouteStatus is one route in "show routes": the best of its prefix.
+type RouteStatus struct {
+	Prefix   netip.Prefix    `json:"prefix"`
+	Source   string          `json:"source"` // connected | local | virtual | static
+	Type     string          `json:"type"`   // unicast | local | blackhole | unreachable
+	Metric   uint32          `json:"metric"`
+	NextHops []NextHopStatus `json:"nexthops"`
+}
+
+// NextHopStatus is one next hop; Via is the zero Addr for a connected route.
+type NextHopStatus struct {
+	Via       netip.Addr `json:"via"`
+	Interface string     `json:"interface"`
+	Resolved  bool       `json:"resolved"`
+}
+
+// NeighborStatus is one entry of the neighbour cache in "show neighbors".
+type NeighborStatus struct {
+	Address   netip.Addr `json:"address"`
+	Interface string     `json:"interface"`
+	MAC       packet.MAC `json:"mac"`
+	State     string     `json:"state"` // incomplete | reachable | stale | delay | probe
+	AgeMS     int64      `json:"age_ms"`
+}
+
+// CountersStatus is "show counters".
+type CountersStatus struct {
+	Drops   map[string]uint64          `json:"drops"` // by reason
+	Punts   map[string]PuntStatus      `json:"punts"` // by class
+	ICMP    map[string]uint64          `json:"icmp"`  // errors sent and suppressed
+	Control map[string]uint64          `json:"control"`
+	Workers []WorkerStatus             `json:"workers"`
+	Timers  map[string]HistogramStatus `json:"timers"`
+}
+
+// PuntStatus counts the frames of one class that were queued and dropped.
+type PuntStatus struct {
+	Accepted uint64 `json:"accepted"`
+	Dropped  uint64 `json:"dropped"`
+}
+
+// WorkerStatus is the load of one forwarding thread.
+type WorkerStatus struct {
+	Worker    int    `json:"worker"`
+	Forwarded uint64 `json:"forwarded"`
+	Batches   uint64 `json:"batches"`
+	BusyNS    uint64 `json:"busy_ns"`
+}
+
+// HistogramStatus counts durations in buckets: Counts[i] is the number of
+// those up to UpToUS[i] microseconds; the last bucket has no bound.
+type HistogramStatus struct {
+	UpToUS []int64  `json:"up_to_us"`
+	Counts []uint64 `json:"counts"`
+	MaxUS  int64    `json:"max_us"`
+}
+
+// Event is one line of "show events": something that an operator would want
+// to know of.
+type Event struct {
+	Sequence uint64    `json:"sequence"`
+	Time     time.Time `json:"time"`
+	Kind     string    `json:"kind"` // vrrp | interface | duplicate_address | neighbor | config | ...
+	Name     string    `json:"name"`
+	From     string    `json:"from"`
+	To       string    `json:"to"`
+	Reason   string    `json:"reason"`
+}

@@ -1,0 +1,32 @@
+package vrrp
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is one virtual router on one interface, validated. All addresses are
+// of one family; for IPv6 the first is the link-local one.
+type Config struct {
+	Name         string
+	VRID         uint8 // 1..255
+	Version      uint8 // 2 or 3
+	Addresses    []netip.Addr
+	Priority     uint8         // 1..254, or 255: owner
+	Interval     time.Duration // v2: whole seconds; v3: centiseconds
+	Preempt      bool
+	PreemptDelay time.Duration
+	Accept       bool
+	PlainCSum    bool // v3 IPv4: checksum without pseudo header (sent; both are accepted)
+	GARPRepeat   int  // announcements on becoming Master
+	GARPRefresh  time.Duration
+	Peers        []netip.Addr // not empty: unicast
+	Drain        time.Duration
+}
+
+// IPv6 reports whether the virtual router's family is IPv6.
+func (c *Config) IPv6() bool { return c.Addresses[0].Is6() }
+
+// Owner reports whether the router owns the addresses (RFC 9568 1.7, priority
+// 255).
+func (c *Config) Owner() bool { return c.Priority == PriorityOwner }
