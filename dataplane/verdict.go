@@ -21,7 +21,7 @@ type Verdict struct {
 	Reason Reason // of Drop
 	Class  Class  // of Punt
 	Fault  Fault  // of Exception
-	Port   uint16 // of Transmit, and of Exception: the egress port where known
+	Port   uint16 // the egress port: of Transmit, ClassResolve, and of Exception where known
 }
 
 // Class sorts punted frames into queues of their own, in order of priority:
@@ -45,16 +45,19 @@ func (c Class) String() string {
 	return [...]string{"vrrp", "bfd", "arp", "nd", "resolve", "local", "transit"}[c]
 }
 
-// Fault is why a transit packet needs the exception path.
+// Fault is why a packet needs the exception path.
 type Fault uint8
 
-// The faults. Each says which ICMP error answers it.
+// The faults. The first ones are answered by an ICMP error; the packet is
+// unchanged. With the last ones the packet goes on in pieces: FaultFragment
+// and FaultSegment leave it rewritten as for Transmit.
 const (
-	FaultTTL         Fault = iota + 1 // time exceeded in transit
-	FaultTooBig                       // fragmentation needed / packet too big
-	FaultFragment                     // IPv4 without DF, larger than the MTU: fragment it
-	FaultNoRoute                      // net unreachable / no route
-	FaultUnreachable                  // the route says unreachable: host unreachable / no route
-	FaultBeyondScope                  // IPv6 link-local source leaves its link
-	FaultSegment                      // GSO or partial checksum that the egress port cannot take: finish in software
+	FaultTTL          Fault = iota + 1 // time exceeded in transit
+	FaultTooBig                        // fragmentation needed / packet too big
+	FaultNoRoute                       // net unreachable / no route
+	FaultUnreachable                   // the route says unreachable, or its port is down: host unreachable / no route
+	FaultBeyondScope                   // IPv6 link-local source leaves its link
+	FaultFragment                      // IPv4 without DF, larger than the MTU: fragment it
+	FaultSegment                       // GSO that the egress port cannot take: segment it in software
+	FaultSegmentLocal                  // GSO datagrams for the local stack, which takes them one by one
 )

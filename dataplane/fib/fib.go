@@ -16,12 +16,16 @@ import (
 // the exception, made for it).
 type Snapshot struct {
 	Serial uint64 // grows with each publication
+	Seed   uint64 // of the flow hash that chooses among equal next hops; any value
 	Ports  []Port // by port number; numbers are never reused while a port lives
 	Groups []Group
 	// Routes maps a prefix of either family to an index in Groups. The
 	// router's own (and, while Master with accept, virtual) addresses are host
 	// routes to groups of kind Local.
 	Routes *bart.Table[GroupID]
+	// Own holds the addresses of the groups of kind Local and Virtual: packets
+	// that claim to come from one of them are not forwarded.
+	Own OwnSet
 	// Lease bounds for how long virtual MACs are served without the control
 	// loop; nil: for ever (tests).
 	Lease *Lease
@@ -79,8 +83,18 @@ type Port struct {
 	// Addr4 and Addr6 are the source addresses of ICMP errors that leave here
 	// (Addr6 is not link-local, if there is such a one); zero: none.
 	Addr4, Addr6 netip.Addr
+	// LinkLocals are the router's own (Local) and virtual (Local or Virtual)
+	// IPv6 link-local addresses on the port. They are not in Routes: the same
+	// address may be in use on several links.
+	LinkLocals []LinkLocal
 	// Neighbors are the resolved hosts on the link, as host routes.
 	Neighbors *bart.Table[packet.MAC]
+}
+
+// LinkLocal is an own or virtual IPv6 link-local address of a port.
+type LinkLocal struct {
+	Addr [16]byte
+	Kind Kind // Local, Virtual or Foreign
 }
 
 // IsMaster reports whether mac is the virtual MAC of a virtual router of
