@@ -49,9 +49,14 @@ type Receiver interface {
 	// error means that the queue is dead for now (device gone); Receive may be
 	// called again later.
 	Receive(batch []packet.Frame) (int, error)
-	// FD returns a file descriptor that polls readable when frames wait, or -1
-	// where there is none (then Wait of a Waiter is used).
+	// FD returns a file descriptor that polls readable (level-triggered) when
+	// frames wait, or -1 where there is none (then Ready of a Waiter is used).
+	// It is the same for the life of the port, also when the device goes and
+	// comes back; while the device is gone it does not poll readable.
 	FD() int
+	// Stats returns what the queue has counted since the port was opened. It
+	// may be called from any goroutine.
+	Stats() Stats
 }
 
 // Waiter is implemented by receivers without a descriptor.
@@ -67,5 +72,9 @@ type Transmitter interface {
 	// does not keep any frame after it returns. Frames whose VNet the port's
 	// Offload does not cover must not be passed.
 	Transmit(frames []*packet.Frame) int
+	// Stats returns what the path has counted since it was opened. It may be
+	// called from any goroutine.
+	Stats() Stats
+	// Close ends the path; it must not be used any more.
 	Close() error
 }
