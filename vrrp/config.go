@@ -17,7 +17,7 @@ type Config struct {
 	Preempt      bool
 	PreemptDelay time.Duration
 	Accept       bool
-	PlainCSum    bool // v3 IPv4: checksum without pseudo header (sent; both are accepted)
+	PlainCSum    bool // v3 IPv4: send the checksum without pseudo header (RFC 9568), not with it (RFC 5798); both are accepted
 	GARPRepeat   int  // announcements on becoming Master
 	GARPRefresh  time.Duration
 	Peers        []netip.Addr // not empty: unicast

@@ -1,0 +1,37 @@
+package vrrp
+
+import "time"
+
+// Action is something that a Machine asks its owner to do: a Transition, Send,
+// Announce or Release. Actions are carried out in the order in which they come.
+type Action interface{ action() }
+
+// Transition reports a change of state. On becoming Master it comes before
+// every other action, so that the owner serves the virtual MAC before anything
+// says so on the wire.
+type Transition struct {
+	From, To State
+	Reason   string // for people: one short clause
+	At       time.Time
+}
+
+// Send asks for one advertisement: to the group, or to each of Config.Peers;
+// source the address of Start or SetSource, source MAC the virtual one, TTL or
+// hop limit 255 (RFC 9568 7.2). Its Addresses are shared and must not be
+// changed.
+type Send struct{ Advertisement Advertisement }
+
+// Announce asks for one gratuitous ARP, or unsolicited neighbour advertisement,
+// for each of the virtual router's addresses (RFC 9568 6.4.1, 6.4.2). Repeats
+// and refreshes come as Announce actions of their own.
+type Announce struct{}
+
+// Release says that the virtual MAC is served no longer. It comes exactly when
+// Forwarding turns from true to false: with the Transition that leaves Master,
+// or later, when the drain that followed it is over.
+type Release struct{ Reason string }
+
+func (Transition) action() {}
+func (Send) action()       {}
+func (Announce) action()   {}
+func (Release) action()    {}

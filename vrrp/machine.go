@@ -1,0 +1,306 @@
+package vrrp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Machine is the state machine of one virtual router on one interface (RFC 9568
+// 6.4, RFC 3768 6.4):
+//
+//	                  +---------------+
+//	       +--------->|               |<-------------+
+//	       |          |  Initialize   |              |
+//	       |   +------|               |----------+   |
+//	       |   |      +---------------+          |   |
+//	       |   |                                 |   |
+//	  Stop |   | Start:                   Start: |   | Stop
+//	  Down |   | the owner         anybody else  |   | Down
+//	       |   V                                 V   |
+//	+---------------+   higher priority,  +---------------+
+//	|               |   or equal priority |               |
+//	|    Master     |   and a greater     |    Backup     |
+//	|               |   address heard;    |               |
+//	|               |   Switchover;       |               |
+//	|               |   Resume            |               |
+//	|               |-------------------->|               |
+//	|               |                     |               |
+//	|               |<--------------------|               |
+//	|               |   the master is     |               |
+//	+---------------+   silent too long   +---------------+
+//
+// Beside its state a Machine may be draining: having given up mastership of
+// its own will (Stop, Switchover) it goes on forwarding, without answering for
+// the virtual addresses, until the next master is heard. No packet is lost in
+// between: make before break. Every other way out of Master ends forwarding at
+// once, because another master is known or suspected.
+//
+// A Machine is a plain value without clock, socket or goroutine. The caller
+// hands in what happened and the time (without a monotonic part, never going
+// back), carries out the actions in their order, and calls Advance when
+// Deadline has come. A Machine is not safe for concurrent use.
+type Machine struct {
+	cfg    Config
+	source netip.Addr // what our advertisements come from
+	state  State
+	timers timers
+	// serving: frames to the virtual MAC are forwarded. True as Master; true in
+	// another state while draining, with timers.drain set.
+	serving bool
+
+	masterInterval time.Duration // Master_Adver_Interval
+	master         rival         // as Backup: who was heard last; priority 0: has given up
+	asserted       int           // answers since the Adver_Timer fired
+	announced      int           // announcements since becoming Master
+
+	preemptAt  time.Time // the preemption delay of this start is over
+	handedOver bool      // by Switchover: does not preempt the one that took over
+	waiting    bool      // handed over, and nobody has come forward yet
+
+	since       time.Time
+	transitions uint64
+	lastReason  string
+
+	peerAddresses []netip.Addr
+	peerPlainCSum bool
+	counters      counters
+}
+
+// rival is another router of the virtual router.
+type rival struct {
+	addr     netip.Addr
+	priority uint8
+}
+
+// Errors of Switchover.
+var (
+	ErrNotMaster = errors.New("vrrp: not Master: nothing to hand over")
+	ErrOwner     = errors.New("vrrp: the owner of the addresses cannot hand them over: stop it instead")
+)
+
+// New returns a Machine in Initialize. cfg is validated; it is copied.
+func New(cfg Config) *Machine {
+	cfg.Addresses = slices.Clone(cfg.Addresses)
+	cfg.Peers = slices.Clone(cfg.Peers)
+	return &Machine{cfg: cfg, masterInterval: cfg.Interval}
+}
+
+// Config returns the configuration, which must not be changed.
+func (m *Machine) Config() *Config { return &m.cfg }
+
+// State returns the state.
+func (m *Machine) State() State { return m.state }
+
+// Forwarding reports whether frames to the virtual MAC are served: as Master,
+// or while draining.
+func (m *Machine) Forwarding() bool { return m.serving }
+
+// Answers reports whether ARP requests and neighbour solicitations for the
+// virtual addresses are answered: as Master only (RFC 9568 6.4.2, 6.4.3).
+func (m *Machine) Answers() bool { return m.state == Master }
+
+// Deadline returns when Advance must be called next; the zero Time: no need.
+// After Advance(now) it lies after now.
+func (m *Machine) Deadline() time.Time { return m.timers.next() }
+
+// SetSource changes the source address of advertisements, which is also what
+// decides between equal priorities: the interface's address has changed.
+func (m *Machine) SetSource(_ time.Time, source netip.Addr) { m.source = source }
+
+// Start begins the protocol: the interface is up (RFC 9568 6.4.1, Startup).
+// source is the interface's primary IPv4 or link-local IPv6 address. The owner
+// becomes Master at once, anybody else Backup. A Machine that has been started
+// takes over source and does nothing else.
+func (m *Machine) Start(now time.Time, source netip.Addr) []Action {
+	m.source = source
+	if m.state != Initialize {
+		return nil
+	}
+	m.preemptAt = time.Time{}
+	if m.cfg.Owner() {
+		return m.becomeMaster(now, "started as the owner of the addresses")
+	}
+	listen := MasterDownInterval(m.cfg.Version, m.cfg.Priority, m.cfg.Interval)
+	if m.cfg.PreemptDelay > 0 {
+		m.preemptAt = now.Add(max(m.cfg.PreemptDelay, listen))
+	}
+	return m.becomeBackup(nil, now, listen, "started")
+}
+
+// Down ends the protocol at once: the interface is down, nothing can be sent,
+// nothing is forwarded.
+func (m *Machine) Down(now time.Time, reason string) []Action {
+	return m.release(m.initialize(nil, now, reason), reason)
+}
+
+// Stop ends the protocol as planned (RFC 9568 6.4.2 and 6.4.3, Shutdown): a
+// Master sends priority 0. It goes on forwarding until the next master is
+// heard, but at most for Config.Drain; then Release comes from Receive or
+// Advance, which must still be called.
+func (m *Machine) Stop(now time.Time, reason string) []Action {
+	if m.state != Master {
+		return m.initialize(nil, now, reason)
+	}
+	actions := m.initialize([]Action{m.sendZero()}, now, reason)
+	return m.drain(actions, now, m.cfg.Drain, reason)
+}
+
+// Switchover hands mastership over as planned: the Master sends priority 0 and
+// becomes Backup, but forwards on until the next master is heard, to which it
+// then yields whatever its priority, until that one is lost in turn. Where
+// nobody comes forward (for longer than any router's skew time, and not before
+// Config.Drain is over) it becomes Master again, having forwarded throughout.
+// With Config.Drain 0 forwarding ends at once.
+func (m *Machine) Switchover(now time.Time) ([]Action, error) {
+	if m.state != Master {
+		return nil, ErrNotMaster
+	}
+	if m.cfg.Owner() {
+		return nil, ErrOwner
+	}
+	const reason = "switchover"
+	hold := m.handoverHold()
+	actions := m.becomeBackup([]Action{m.sendZero()}, now, hold, reason)
+	m.handedOver, m.waiting = true, true
+	if m.cfg.Drain == 0 {
+		hold = 0
+	}
+	return m.drain(actions, now, hold, reason), nil
+}
+
+// Resume tells that the process stood still for longer than its forwarding
+// lease, so that others may have acted meanwhile. Nothing that was due is made
+// up for: a Master becomes Backup without a word, the owner too; forwarding
+// ends; and who would have become Master by now listens for a full
+// Master_Down_Interval first.
+func (m *Machine) Resume(now time.Time, frozen time.Duration) []Action {
+	m.counters.resumed++
+	reason := fmt.Sprintf("stood still for %v", frozen.Round(time.Millisecond))
+	var actions []Action
+	switch {
+	case m.state == Master:
+		silence := MasterDownInterval(m.cfg.Version, m.cfg.Priority, m.cfg.Interval)
+		actions = m.becomeBackup(nil, now, silence, reason)
+	case m.state == Backup && (due(m.timers.down, now) || due(m.timers.preempt, now)):
+		m.timers.down = now.Add(m.masterDownInterval())
+		m.timers.preempt = time.Time{}
+	}
+	return m.release(actions, reason)
+}
+
+// Advance lets everything happen whose time has come. Called too early it does
+// nothing; called late it makes up for nothing that would only be a burst.
+func (m *Machine) Advance(now time.Time) []Action {
+	var actions []Action
+	switch m.state {
+	case Backup:
+		actions = m.advanceBackup(now)
+	case Master:
+		actions = m.advanceMaster(now)
+	}
+	if due(m.timers.drain, now) {
+		actions = m.release(actions, "drained")
+	}
+	return actions
+}
+
+// advanceBackup is RFC 9568 6.4.2, Active_Down_Timer, and the preemption delay.
+func (m *Machine) advanceBackup(now time.Time) []Action {
+	switch {
+	case due(m.timers.preempt, now):
+		return m.becomeMaster(now, fmt.Sprintf("preempts %v (priority %d) after the preemption delay", m.master.addr, m.master.priority))
+	case due(m.timers.down, now):
+		return m.becomeMaster(now, m.downReason())
+	}
+	return nil
+}
+
+// downReason says why the Master_Down_Timer has expired.
+func (m *Machine) downReason() string {
+	switch {
+	case m.waiting:
+		return "nobody else took over"
+	case !m.master.addr.IsValid():
+		return "no master heard"
+	case m.master.priority == PriorityStop:
+		return fmt.Sprintf("master %v gave up", m.master.addr)
+	case m.preempts(m.timers.down) && m.master.priority < m.cfg.Priority:
+		return fmt.Sprintf("preempts %v (priority %d)", m.master.addr, m.master.priority)
+	}
+	return fmt.Sprintf("master %v is silent", m.master.addr)
+}
+
+// advanceMaster is RFC 9568 6.4.3, Adver_Timer, and the announcements.
+func (m *Machine) advanceMaster(now time.Time) []Action {
+	var actions []Action
+	if due(m.timers.advert, now) {
+		actions = append(actions, m.send())
+		m.timers.advert = nextTick(m.timers.advert, now, m.cfg.Interval)
+		m.asserted = 0
+	}
+	if due(m.timers.announce, now) {
+		actions = append(actions, m.announce(now))
+	}
+	return actions
+}
+
+// becomeMaster enters Master (RFC 9568 6.4.1, 6.4.2). A drain in progress is
+// over without a Release: forwarding has never ended.
+func (m *Machine) becomeMaster(now time.Time, reason string) []Action {
+	m.timers = timers{advert: now.Add(m.cfg.Interval)}
+	m.serving = true
+	m.handedOver, m.waiting = false, false
+	m.master = rival{}
+	m.asserted, m.announced = 0, 0
+	m.counters.becameMaster++
+	return []Action{m.transition(now, Master, reason), m.send(), m.announce(now)}
+}
+
+// becomeBackup enters Backup, to become Master after the given silence. Until
+// a master is heard, its interval is taken to be our own.
+func (m *Machine) becomeBackup(actions []Action, now time.Time, silence time.Duration, reason string) []Action {
+	m.timers = timers{down: now.Add(silence), drain: m.timers.drain}
+	m.masterInterval = m.cfg.Interval
+	return append(actions, m.transition(now, Backup, reason))
+}
+
+// initialize enters Initialize; a drain goes on.
+func (m *Machine) initialize(actions []Action, now time.Time, reason string) []Action {
+	if m.state == Initialize {
+		return actions
+	}
+	m.timers = timers{drain: m.timers.drain}
+	m.handedOver, m.waiting = false, false
+	m.master = rival{}
+	m.masterInterval = m.cfg.Interval
+	return append(actions, m.transition(now, Initialize, reason))
+}
+
+// drain goes on forwarding for at most the given time.
+func (m *Machine) drain(actions []Action, now time.Time, most time.Duration, reason string) []Action {
+	if most <= 0 {
+		return m.release(actions, reason)
+	}
+	m.timers.drain = now.Add(most)
+	return actions
+}
+
+// release ends forwarding, where it has not ended yet.
+func (m *Machine) release(actions []Action, reason string) []Action {
+	m.timers.drain = time.Time{}
+	if !m.serving {
+		return actions
+	}
+	m.serving = false
+	return append(actions, Release{reason})
+}
+
+func (m *Machine) transition(now time.Time, to State, reason string) Transition {
+	t := Transition{From: m.state, To: to, Reason: reason, At: now}
+	m.state, m.since, m.lastReason = to, now, reason
+	m.transitions++
+	return t
+}

@@ -1,0 +1,163 @@
+package vrrp
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Receive processes an advertisement that Parse has found good, from the given
+// source. It checks what needs the virtual router, and says why it discarded
+// the packet; ReasonNone: it was processed (RFC 9568 6.4.2, 6.4.3, 7.1).
+//
+// A list of other addresses than ours is counted and shown in Info, but does
+// not make a packet bad (RFC 9568 7.1): to ignore such a master would only
+// make a second one. In Initialize packets are discarded; but a drain that
+// Stop has begun ends with the first that says who is Master now, so there may
+// be actions beside ReasonNotRunning.
+func (m *Machine) Receive(now time.Time, src netip.Addr, adv Advertisement) ([]Action, Reason) {
+	src = src.WithZone("")
+	if r := m.check(src, &adv); r != ReasonNone {
+		m.counters.reasons[r]++
+		return nil, r
+	}
+	var actions []Action
+	if m.state != Master && adv.Priority != PriorityStop {
+		actions = m.release(nil, fmt.Sprintf("%v is master now", src))
+	}
+	if m.state == Initialize {
+		m.counters.reasons[ReasonNotRunning]++
+		return actions, ReasonNotRunning
+	}
+	m.note(&adv)
+	if m.state == Master {
+		return m.receiveMaster(now, src, &adv), ReasonNone
+	}
+	m.receiveBackup(now, src, &adv)
+	return actions, ReasonNone
+}
+
+// check verifies what needs the virtual router (RFC 9568 7.1, RFC 3768 7.1).
+func (m *Machine) check(src netip.Addr, adv *Advertisement) Reason {
+	switch {
+	case adv.VRID != m.cfg.VRID || src.Is6() != m.cfg.IPv6():
+		return ReasonUnknown
+	case adv.Version != m.cfg.Version:
+		return ReasonVersionMismatch
+	case src == m.source.WithZone(""):
+		return ReasonOwnSource
+	case len(m.cfg.Peers) > 0 && !slices.Contains(m.cfg.Peers, src):
+		return ReasonPeer
+	case adv.Version == 2 && adv.Interval != m.cfg.Interval:
+		return ReasonIntervalMismatch
+	case m.cfg.Owner() && adv.Priority == PriorityOwner:
+		return ReasonOwnerConflict
+	}
+	return ReasonNone
+}
+
+// note remembers what is of interest to people only.
+func (m *Machine) note(adv *Advertisement) {
+	m.counters.received++
+	if adv.Priority == PriorityStop {
+		m.counters.zeroReceived++
+	}
+	m.peerPlainCSum = adv.PlainCSum
+	if sameAddresses(m.cfg.Addresses, adv.Addresses) {
+		m.peerAddresses = nil
+		return
+	}
+	m.counters.reasons[ReasonAddressMismatch]++
+	m.peerAddresses = adv.Addresses
+}
+
+// sameAddresses compares two lists without regard to their order.
+func sameAddresses(a, b []netip.Addr) bool {
+	if slices.Equal(a, b) {
+		return true
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.SortFunc(a, netip.Addr.Compare)
+	slices.SortFunc(b, netip.Addr.Compare)
+	return slices.Equal(a, b)
+}
+
+// receiveBackup is RFC 9568 6.4.2, ADVERTISEMENT received.
+func (m *Machine) receiveBackup(now time.Time, src netip.Addr, adv *Advertisement) {
+	heard := m.master.addr.IsValid() && m.master.priority != PriorityStop
+	m.master = rival{src, adv.Priority}
+	switch {
+	case adv.Priority == PriorityStop:
+		m.timers.down, m.timers.preempt = now.Add(m.skewTime()), time.Time{}
+		if heard {
+			m.handedOver = false
+		}
+	case adv.Priority >= m.cfg.Priority:
+		m.follow(now, adv)
+	case !m.preempts(now):
+		m.follow(now, adv)
+		if m.cfg.Preempt && !m.handedOver {
+			m.timers.preempt = m.preemptAt
+		}
+	}
+	// What is left is discarded: we preempt, and the Master_Down_Timer goes on.
+}
+
+// follow takes the sender for the master: version 3 learns its interval (RFC
+// 9568 6.4.2); the Master_Down_Timer starts anew.
+func (m *Machine) follow(now time.Time, adv *Advertisement) {
+	m.masterInterval = adv.Interval
+	m.waiting = false
+	m.timers.down, m.timers.preempt = now.Add(m.masterDownInterval()), time.Time{}
+}
+
+// preempts reports whether a master of lower priority is taken over from. The
+// owner always does (RFC 9568 6.1, Preempt_Mode).
+func (m *Machine) preempts(now time.Time) bool {
+	if m.cfg.Owner() {
+		return true
+	}
+	return m.cfg.Preempt && !m.handedOver && !now.Before(m.preemptAt)
+}
+
+// receiveMaster is RFC 9568 6.4.3, ADVERTISEMENT received.
+func (m *Machine) receiveMaster(now time.Time, src netip.Addr, adv *Advertisement) []Action {
+	switch {
+	case adv.Priority == PriorityStop:
+		actions := m.assert()
+		if actions != nil {
+			m.timers.advert = now.Add(m.cfg.Interval)
+		}
+		return actions
+	case adv.Priority > m.cfg.Priority:
+		return m.yield(now, src, adv, fmt.Sprintf("%v has higher priority %d", src, adv.Priority))
+	case adv.Priority == m.cfg.Priority && src.Compare(m.source.WithZone("")) > 0:
+		return m.yield(now, src, adv, fmt.Sprintf("%v has equal priority and the greater address", src))
+	case m.cfg.Version == 3:
+		return m.assert() // RFC 9568 6.4.3; earlier RFCs discard it in silence
+	}
+	return nil
+}
+
+// yield leaves Master to a better one.
+func (m *Machine) yield(now time.Time, src netip.Addr, adv *Advertisement, reason string) []Action {
+	silence := MasterDownInterval(m.cfg.Version, m.cfg.Priority, adv.Interval)
+	actions := m.becomeBackup(nil, now, silence, reason)
+	m.masterInterval = adv.Interval
+	m.master = rival{src, adv.Priority}
+	return m.release(actions, reason)
+}
+
+// assert sends an advertisement because a received one calls for it.
+func (m *Machine) assert() []Action {
+	if m.asserted >= maxAsserted {
+		return nil
+	}
+	m.asserted++
+	m.counters.asserted++
+	return []Action{m.send()}
+}

@@ -1,0 +1,103 @@
+package vrrp
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Info is what a Machine knows, for status output.
+type Info struct {
+	State       State
+	Forwarding  bool      // the virtual MAC is served: Master, or draining
+	Since       time.Time // of the last transition; zero: never started
+	Transitions uint64
+	LastReason  string // of the last transition
+
+	// The master: this router, or the sender of the last advertisement that
+	// claimed mastership; the zero Addr when none is known.
+	MasterAddress  netip.Addr
+	MasterPriority uint8
+	MasterInterval time.Duration // Master_Adver_Interval
+
+	MasterDownInterval time.Duration
+	SkewTime           time.Duration
+
+	// PeerAddresses is the address list of the last advertisement that listed
+	// other addresses than ours; nil when the last one agreed.
+	PeerAddresses []netip.Addr
+	// PeerPlainCSum tells that the last version 3 advertisement over IPv4 had
+	// its checksum without pseudo header.
+	PeerPlainCSum bool
+}
+
+// Info returns the state of the Machine.
+func (m *Machine) Info() Info {
+	i := Info{
+		State:              m.state,
+		Forwarding:         m.Forwarding(),
+		Since:              m.since,
+		Transitions:        m.transitions,
+		LastReason:         m.lastReason,
+		MasterAddress:      m.master.addr,
+		MasterPriority:     m.master.priority,
+		MasterInterval:     m.masterInterval,
+		MasterDownInterval: m.masterDownInterval(),
+		SkewTime:           m.skewTime(),
+		PeerAddresses:      slices.Clone(m.peerAddresses),
+		PeerPlainCSum:      m.peerPlainCSum,
+	}
+	if m.state == Master {
+		i.MasterAddress, i.MasterPriority = m.source, m.cfg.Priority
+		i.MasterInterval = m.cfg.Interval
+	} else if m.master.priority == PriorityStop {
+		i.MasterAddress = netip.Addr{}
+	}
+	return i
+}
+
+// counters count events since New.
+type counters struct {
+	received     uint64 // advertisements for this virtual router that passed Receive's checks
+	zeroReceived uint64 // of these, with priority 0
+	sent         uint64
+	zeroSent     uint64
+	announced    uint64
+	becameMaster uint64
+	asserted     uint64 // advertisements sent because a received one called for it
+	resumed      uint64
+	reasons      [NumReasons]uint64
+}
+
+// Counters returns every counter by name: discards as "discarded_" and the
+// reason; "address_mismatch" counts packets that were processed all the same.
+func (m *Machine) Counters() map[string]uint64 {
+	c := &m.counters
+	out := map[string]uint64{
+		"advertisements_received": c.received,
+		"advertisements_sent":     c.sent,
+		"advertisements_asserted": c.asserted,
+		"priority_zero_received":  c.zeroReceived,
+		"priority_zero_sent":      c.zeroSent,
+		"announcements":           c.announced,
+		"became_master":           c.becameMaster,
+		"resumed":                 c.resumed,
+	}
+	for r := ReasonNone + 1; r < NumReasons; r++ {
+		switch r {
+		case ReasonUnknown: // has no Machine
+		case ReasonAddressMismatch:
+			out[r.String()] = c.reasons[r]
+		default:
+			out["discarded_"+r.String()] = c.reasons[r]
+		}
+	}
+	return out
+}
+
+// Discarded counts a packet for this virtual router that Parse refused.
+func (m *Machine) Discarded(r Reason) {
+	if r < NumReasons {
+		m.counters.reasons[r]++
+	}
+}
