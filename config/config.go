@@ -4,7 +4,6 @@ package config
 
 import (
 	"net/netip"
-	"time"
 
 	"vrouter/packet"
 	"vrouter/vrrp"
@@ -69,7 +68,7 @@ type Interface struct {
 	MTU       int            // 0: the device's own
 	Queues    int            // at least 1
 	Addresses []netip.Prefix // address and prefix length, not masked
-	HostAddrs bool           // addresses = "host"
+	HostAddrs bool           // addresses = "host": Addresses is empty
 }
 
 // VRRP is one [[vrrp]]: the virtual router and where it runs.
@@ -96,12 +95,70 @@ type Route struct {
 	Metric uint32
 }
 
-// NextHop is a neighbouring router. Interface is empty where the address tells
-// it (it lies in a connected prefix), set for link-local addresses.
+// NextHop is a neighbouring router and the interface that leads to it: the
+// one that the file names ("fe80::1%wan"), else the one that has a prefix
+// with the address.
 type NextHop struct {
 	Address   netip.Addr // without a zone
-	Interface string
+	Interface string     // the name of one of Config.Interfaces
 }
 
-// defaultInterval is the advertisement interval of RFC 9568 6.1.
-const defaultInterval = time.Second
+// Interface returns the interface with a name. It points into the Config.
+func (c *Config) Interface(name string) (*Interface, bool) {
+	for i := range c.Interfaces {
+		if c.Interfaces[i].Name == name {
+			return &c.Interfaces[i], true
+		}
+	}
+	return nil, false
+}
+
+// Parse turns the text of a configuration file into a Config. The error, if
+// any, is an Errors with everything that is wrong in the file; file is its
+// name there. After a syntax error only the keys that are there are checked.
+//
+// Parse has four steps: read (TOML to values with lines), decode (values to
+// the raw structs, which list every key with its type and default), refuse
+// (keys whose function does not exist yet), and the checks of one table each
+// in the file that is named after it.
+func Parse(file string, text []byte) (*Config, error) {
+	c := &checker{file: file}
+	root := c.read(string(text))
+	var raw rawConfig
+	c.decode(root, &raw, "")
+	c.refuse(root)
+	cfg := c.config(&raw)
+	if errs := c.result(); len(errs) > 0 {
+		return nil, errs
+	}
+	return cfg, nil
+}
+
+// config checks all tables, each after those that it refers to.
+func (c *checker) config(raw *rawConfig) *Config {
+	cfg := &Config{
+		Router:  c.router(&raw.Router),
+		Control: c.control(&raw.Control),
+		Log:     c.log(&raw.Log),
+	}
+	if len(raw.Interface) == 0 && !raw.Import.Mirror.Value && !c.damaged {
+		c.add(1, `there is no [[interface]]; add one: [[interface]] with the lines name = "lan", device = "eth1", addresses = ["192.0.2.2/24"]`)
+	}
+	all := c.interfaces(raw.Interface)
+	for _, itf := range all.list {
+		cfg.Interfaces = append(cfg.Interfaces, itf.Interface)
+	}
+	cfg.VRRP = c.virtualRouters(raw.VRRP, all)
+	cfg.Routes = c.routes(raw.Route, all, cfg.VRRP)
+
+	t := targets{checks: c.checks(raw.Check), bfd: c.bfd(raw.BFD, all), routers: names{}}
+	for i := range raw.VRRP {
+		t.routers[raw.VRRP[i].Name.Value] = raw.VRRP[i].Line
+		t.routers[raw.VRRP[i].Group.Value] = raw.VRRP[i].Line
+	}
+	t.neighbors = c.bgp(&raw.BGP, t)
+	c.tracks(raw.VRRP, all, t)
+	c.notify(raw.Notify)
+	c.importing(&raw.Import)
+	return cfg
+}

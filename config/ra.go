@@ -1,0 +1,52 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Bounds of router advertisements (RFC 4861 6.2.1).
+const (
+	minRAInterval = 4 * time.Second
+	maxRAInterval = 30 * time.Minute
+	maxRALifetime = 9000 * time.Second
+)
+
+// ra checks [interface.ra].
+func (c *checker) ra(r *rawRA, itf *iface) {
+	if !r.Set {
+		return
+	}
+	interval := c.lasting(&r.Interval, minRAInterval, maxRAInterval)
+	lifetime := &r.Lifetime
+	if lifetime.given() && lifetime.Value != 0 && (lifetime.Value < interval || lifetime.Value > maxRALifetime) {
+		c.add(lifetime.Line, `lifetime %s is out of range; write "0s" for no default router, or from the interval (%s) to "2h30m"`, short(lifetime.Value), short(interval))
+	}
+	for i := range r.Prefixes.Value {
+		f := &r.Prefixes.Value[i]
+		p, ok := c.prefix(f)
+		switch {
+		case !ok:
+		case p.Addr().Is4():
+			c.add(f.Line, "prefixes %q is IPv4; router advertisements are of IPv6 alone: remove it", p)
+		case itf.certain && !connectedTo(itf, p):
+			c.add(f.Line, "prefixes %q is not on interface %q (%s); write one of these", p, itf.Name, prefixes(itf.Addresses))
+		}
+	}
+	for i := range r.RDNSS.Value {
+		f := &r.RDNSS.Value[i]
+		if a, ok := c.address(f); ok && a.Is4() {
+			c.add(f.Line, "rdnss %s is IPv4; write the IPv6 address of a DNS server", a)
+		}
+	}
+}
+
+// connectedTo reports whether a prefix is just one of the interface's.
+func connectedTo(itf *iface, p netip.Prefix) bool {
+	for _, own := range itf.Addresses {
+		if own.Masked() == p {
+			return true
+		}
+	}
+	return false
+}

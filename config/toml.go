@@ -1,0 +1,172 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// value is a decoded TOML value and the line it stands on. One of keys, items
+// and scalar is set.
+type value struct {
+	line   int
+	keys   map[string]*value // a table
+	items  []*value          // an array; not nil, perhaps empty
+	scalar any               // string, int64, float64, bool or time.Time
+}
+
+// maxSyntaxErrors is how many syntax errors of a file are looked for.
+const maxSyntaxErrors = 20
+
+// read turns a text into its tree of values and notes the syntax errors. After
+// one it takes the statement away that has it (with the whole table, where it
+// is a header) and goes on with the rest.
+func (c *checker) read(text string) *value {
+	text = withoutBOM(text)
+	for range maxSyntaxErrors {
+		idx := scan(text)
+		if idx.deep > 0 {
+			c.damaged = true
+			c.add(idx.deep, "arrays, tables or keys are nested more than %d deep; no key of vrouter needs that", maxDepth)
+			break
+		}
+		var data map[string]any
+		_, err := toml.Decode(text, &data)
+		if err == nil {
+			return join(data, idx.root, 1)
+		}
+		c.damaged = true
+		line, message := syntaxError(err)
+		c.add(line, "%s", message)
+		rest, ok := idx.without(text, line)
+		if !ok {
+			break
+		}
+		text = rest
+	}
+	return &value{line: 1, keys: map[string]*value{}}
+}
+
+// withoutBOM removes the byte order mark that some editors write, as the
+// decoder does.
+func withoutBOM(text string) string { return strings.TrimPrefix(text, "\ufeff") }
+
+// syntaxError returns the line of a decoder's error, and a message that says
+// what would be right.
+func syntaxError(err error) (int, string) {
+	var parse toml.ParseError
+	if !errors.As(err, &parse) {
+		return 1, "syntax: " + err.Error() + "; write TOML (https://toml.io)"
+	}
+	message := "syntax: " + strings.ReplaceAll(parse.Message, "Key '", "key '")
+	for _, r := range syntaxRemedies {
+		if strings.Contains(parse.Message, r.message) {
+			return parse.Position.Line, message + "; " + r.remedy
+		}
+	}
+	return parse.Position.Line, message + `; write KEY = VALUE, [table] or [[table]], with text in "quotes"`
+}
+
+// syntaxRemedies says what to do about the decoder's messages.
+var syntaxRemedies = []struct{ message, remedy string }{
+	{"already been defined", "keep one of the two (a table that may be there several times is written [[name]])"},
+	{"already created", "keep one of the two (a table that may be there several times is written [[name]])"},
+	{"expected value but found", `write text in quotes: "text"; numbers, true and false without`},
+	{"leading zeroes", `write the number without them, or text in quotes`},
+	{"comma", `separate the elements by commas and close the list: ["a", "b"]`},
+	{"strings cannot contain newlines", `close the string on its line with "`},
+	{"end with a newline", `write one KEY = VALUE on each line, with text in "quotes"`},
+	{"invalid escape", `write \\ for a backslash, or the text in 'single quotes'`},
+	{"expected '.' or ']'", "close the table's name: [name] or [[name]]"},
+	{"expected end of table array", "close the table's name: [[name]]"},
+	{"expected '.' or '='", "write KEY = VALUE"},
+	{"NULL", "save the file as UTF-8"},
+	{"UTF-8", "save the file as UTF-8"},
+}
+
+// without returns the text with the statement blanked out that holds a syntax
+// error on a line. Where a bracket or string is left open before that line,
+// the broken statement there is the culprit, with the debris that follows it.
+// It is false where nothing is left to take away.
+func (idx index) without(text string, line int) (string, bool) {
+	all := idx.statements
+	first := -1
+	for i, st := range all {
+		if st.first <= line && (st.sound || st.opens || first < 0) {
+			first = i
+		}
+	}
+	if first < 0 {
+		return "", false
+	}
+	for i := first; i >= 0; i-- {
+		if !all[i].sound {
+			first = i
+			break
+		}
+	}
+	last := first
+	for last+1 < len(all) && !all[last+1].opens {
+		last++
+	}
+	if all[first].header {
+		// What follows a lost header belongs to no table that is known.
+		for last+1 < len(all) && !all[last+1].header {
+			last++
+		}
+	}
+	start, end := all[first].start, all[last].end
+	return text[:start] + blank(text[start:end]) + text[end:], true
+}
+
+// blank keeps the newlines of a text, so that the lines after it keep their
+// numbers.
+func blank(text string) string { return strings.Repeat("\n", strings.Count(text, "\n")) }
+
+// join puts decoded data and its positions together. What has no position
+// gets that of what it is in.
+func join(data any, p *position, line int) *value {
+	if p == nil {
+		p = &position{line: line}
+	}
+	v := &value{line: p.line}
+	item := func(i int) *position {
+		if i < len(p.items) {
+			return p.items[i]
+		}
+		return nil
+	}
+	switch data := data.(type) {
+	case map[string]any:
+		v.keys = make(map[string]*value, len(data))
+		for key, d := range data {
+			v.keys[key] = join(d, p.keys[key], v.line)
+		}
+	case []map[string]any:
+		v.items = make([]*value, len(data))
+		for i, d := range data {
+			v.items[i] = join(d, item(i), v.line)
+		}
+	case []any:
+		v.items = make([]*value, len(data))
+		for i, d := range data {
+			v.items[i] = join(d, item(i), v.line)
+		}
+	default:
+		v.scalar = data
+	}
+	return v
+}
+
+// is reports whether v is a given text, number or truth value; a duration is
+// equal in every spelling of it.
+func (v *value) is(want any) bool {
+	if d, ok := want.(time.Duration); ok {
+		text, _ := v.scalar.(string)
+		got, err := time.ParseDuration(text)
+		return err == nil && got == d
+	}
+	return v.scalar == want
+}

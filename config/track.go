@@ -1,0 +1,156 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxPassword is the length of a password of RFC 2338 10.2, in bytes.
+const maxPassword = 8
+
+// auth checks the authentication of version 2 (RFC 2338 10).
+func (c *checker) auth(r *rawVRRP) {
+	auth := &r.Auth
+	kind := c.oneOf(&auth.Type, "none", "password", "ah")
+	switch {
+	case !auth.Set || auth.Type.Bad:
+	case kind == "none":
+		if auth.Key.Set {
+			c.add(auth.Key.Line, `auth has a key and type "none"; remove the key, or write type = "password"`)
+		}
+	case r.Version.Value == 3:
+		c.add(auth.Line, `auth is of version 2 alone (RFC 2338); remove it or write version = 2`)
+	case !auth.Key.Set:
+		c.missing(at{"key", auth.Line}, `key = "..." to auth`)
+	case auth.Key.Bad:
+	case auth.Key.Value == "":
+		c.add(auth.Key.Line, "key is empty; write the secret that all routers of the virtual router share")
+	case kind == "password" && len(auth.Key.Value) > maxPassword:
+		c.add(auth.Key.Line, "key has %d bytes; a password has at most %d (RFC 2338 10.2)", len(auth.Key.Value), maxPassword)
+	}
+}
+
+// targets are the names that a track or follow can refer to.
+type targets struct {
+	checks, bfd, neighbors names
+	routers                names // virtual routers and their groups
+}
+
+// checks checks every [[check]].
+func (c *checker) checks(raw []rawCheck) names {
+	taken := names{}
+	for i := range raw {
+		r := &raw[i]
+		required(c, &r.Name, `a name like name = "dns"`)
+		c.name(&r.Name)
+		taken.add(c, &r.Name, "check")
+		c.address(&r.Ping)
+		if f := &r.TCP; f.given() {
+			if a, err := netip.ParseAddrPort(f.Value); err != nil || a.Port() == 0 {
+				c.add(f.Line, `tcp %q is no address and port; write them like "203.0.113.1:53"`, f.Value)
+			}
+		}
+		c.program(&r.Exec)
+		switch given := count(r.Ping.Set, r.TCP.Set, r.Exec.Set); {
+		case given == 0:
+			c.missing(at{"what to check", r.Line}, `one of ping = "ADDRESS", tcp = "ADDRESS:PORT", exec = ["PROGRAM"]`)
+		case given > 1:
+			c.add(r.Line, "the check has %d of ping, tcp and exec; write one of them, and one [[check]] for each other", given)
+		}
+		interval := c.lasting(&r.Interval, 10*time.Millisecond, time.Hour)
+		c.lasting(&r.Timeout, time.Millisecond, max(interval, time.Millisecond))
+		c.within(&r.Fall, 1, 255)
+		c.within(&r.Rise, 1, 255)
+	}
+	return taken
+}
+
+func count(facts ...bool) (n int) {
+	for _, f := range facts {
+		if f {
+			n++
+		}
+	}
+	return n
+}
+
+// program checks a program with its arguments.
+func (c *checker) program(f *list) {
+	if f.given() && (len(f.Value) == 0 || f.Value[0].Value == "" && !f.Value[0].Bad) {
+		c.add(f.Line, `%s names no program; write it like %s = ["/usr/local/bin/program", "argument"]`, f.Key, f.Key)
+	}
+}
+
+// notify checks every [[notify]].
+func (c *checker) notify(raw []rawNotify) {
+	for i := range raw {
+		r := &raw[i]
+		required(c, &r.Exec, `a program like exec = ["/usr/local/bin/on-vrrp"]`)
+		c.program(&r.Exec)
+		c.lasting(&r.Timeout, 10*time.Millisecond, time.Hour)
+	}
+}
+
+// bfd checks every [[bfd]].
+func (c *checker) bfd(raw []rawBFD, all *interfaces) names {
+	taken := names{}
+	for i := range raw {
+		r := &raw[i]
+		required(c, &r.Name, `a name like name = "isp1-gw"`)
+		c.name(&r.Name)
+		taken.add(c, &r.Name, "BFD session")
+		required(c, &r.Peer, `the neighbour's address like peer = "203.0.113.1"`)
+		if a, ok := c.address(&r.Peer); ok && !c.damaged && !all.any {
+			if itf, _ := all.connected(a); itf == nil && !isLinkLocal6(a) {
+				c.add(r.Peer.Line, "peer %s is in no prefix of an interface; single-hop BFD wants a neighbour on a link of this router", a)
+			}
+		}
+		c.bfdTimers(&r.Interval, &r.Multiplier)
+	}
+	return taken
+}
+
+// bfdTimers checks what [[bfd]] and the bfd of a BGP neighbour share.
+func (c *checker) bfdTimers(interval *duration, multiplier *integer) {
+	c.lasting(interval, 10*time.Millisecond, 10*time.Second)
+	c.within(multiplier, 1, 255) // one byte, not zero (RFC 5880 4.1)
+}
+
+// tracks checks what the virtual routers track.
+func (c *checker) tracks(raw []rawVRRP, all *interfaces, t targets) {
+	for i := range raw {
+		for j := range raw[i].Track {
+			c.track(&raw[i].Track[j], all, t)
+		}
+	}
+}
+
+func (c *checker) track(r *rawTrack, all *interfaces, t targets) {
+	c.within(&r.Weight, 0, 254)
+	all.known(c, &r.Interface)
+	c.prefix(&r.Route)
+	c.refers(&r.BGP, t.neighbors, "[[bgp.neighbor]]")
+	c.refers(&r.BFD, t.bfd, "[[bfd]]")
+	c.refers(&r.Check, t.checks, "[[check]]")
+	switch count(r.Interface.Set, r.Route.Set, r.BGP.Set, r.BFD.Set, r.Check.Set) {
+	case 1:
+	case 0:
+		c.missing(at{"what to track", r.Line}, "one of interface, route, bgp, bfd, check")
+	default:
+		c.add(r.Line, "an element of track names several things; write one of interface, route, bgp, bfd, check in each { }")
+	}
+}
+
+// refers checks a name that refers to a table of another kind.
+func (c *checker) refers(f *text, defined names, kind string) {
+	if _, ok := defined[f.Value]; f.given() && !ok && !c.damaged {
+		known := make([]string, 0, len(defined))
+		for name := range defined {
+			known = append(known, name)
+		}
+		slices.Sort(known)
+		c.add(f.Line, "%s %q is not defined; write the name of a %s (%s)", f.Key, f.Value, kind, strings.Join(known, ", "))
+	}
+}

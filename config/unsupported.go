@@ -1,0 +1,92 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// notYet lists the keys and tables that are known and checked, but whose
+// function does not exist yet. A file that asks for one is refused. When a
+// function arrives, its line goes.
+var notYet = []struct {
+	path   string              // tables and key, joined by dots
+	works  func(v *value) bool // the values that are fine today
+	remedy string
+}{
+	{"router.user", nothing, "remove it: the process stays the user that started it"},
+	{"router.watchdog", only(100 * time.Millisecond), "remove it"},
+	{"control.listen", nothing, "remove it and use the unix socket"},
+	{"interface.attach", anythingBut("af_xdp"), `write "af_packet"`},
+	{"interface.host_tap", only(false), "remove it or write false"},
+	{"interface.ra", nothing, "remove the table; let another router of the link or a static gateway tell the hosts"},
+	{"vrrp.fast_detect", only(false), "remove it or write false"},
+	{"vrrp.damping", only(false), "remove it or write false"},
+	{"vrrp.group", nothing, "remove it: each virtual router changes its state alone"},
+	{"vrrp.auth", noAuth, `remove it or write { type = "none" }`},
+	{"vrrp.track", emptyList, "remove it or write []"},
+	{"check", nothing, "remove these tables"},
+	{"notify", nothing, "remove these tables"},
+	{"bfd", nothing, "remove these tables"},
+	{"import.kernel_table", nothing, "remove it and write the routes as [[route]]"},
+	{"import.mirror", only(false), "remove it and write [[interface]] and [[route]]"},
+	{"bgp", nothing, "remove the table and write the routes as [[route]]"},
+}
+
+func nothing(*value) bool     { return false }
+func emptyList(v *value) bool { return v.items != nil && len(v.items) == 0 }
+
+func only(want any) func(*value) bool { return func(v *value) bool { return v.is(want) } }
+func anythingBut(unwanted any) func(*value) bool {
+	return func(v *value) bool { return !v.is(unwanted) }
+}
+
+func noAuth(v *value) bool {
+	kind, given := v.keys["type"]
+	return v.keys != nil && v.keys["key"] == nil && (!given || kind.is("none"))
+}
+
+// refuse notes every key of the file whose function does not exist yet.
+func (c *checker) refuse(root *value) {
+	for _, n := range notYet {
+		root.each(strings.Split(n.path, "."), func(v *value) {
+			if n.works(v) {
+				return
+			}
+			name := n.path[strings.LastIndexByte(n.path, '.')+1:]
+			switch {
+			case v.keys != nil:
+				name = "[" + n.path + "]"
+			case v.items == nil:
+				name = fmt.Sprintf("%s = %s", name, literal(v))
+			case name == n.path:
+				name = "[[" + n.path + "]]"
+			}
+			c.add(v.line, "%s is not yet supported; %s", name, n.remedy)
+		})
+	}
+}
+
+// each calls f for every value at a path, in all tables of a list.
+func (v *value) each(path []string, f func(v *value)) {
+	child := v.keys[path[0]]
+	switch {
+	case child == nil:
+	case len(path) == 1:
+		f(child)
+	case child.items != nil:
+		for _, item := range child.items {
+			item.each(path[1:], f)
+		}
+	default:
+		child.each(path[1:], f)
+	}
+}
+
+// literal returns a scalar as it is written in the file.
+func literal(v *value) string {
+	if s, ok := v.scalar.(string); ok {
+		return fmt.Sprintf("%q", s)
+	}
+	return fmt.Sprint(v.scalar)
+}
