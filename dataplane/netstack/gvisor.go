@@ -2,7 +2,9 @@ package netstack
 
 import (
 	"errors"
+	"sync"
 
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
@@ -20,10 +22,15 @@ const (
 	tcpBufferMax     = 256 << 10
 )
 
+// quiet keeps gVisor's own log, which is one for the process and goes to
+// stderr, from telling of each kind of martian packet.
+var quiet = sync.OnceFunc(func() { log.SetLevel(log.Warning) })
+
 // newLocal makes gVisor's stack for local delivery. The zero values of
 // ipv6.Options switch off what the router does itself: duplicate address
 // detection, router solicitation, generated link-local addresses, SLAAC.
 func newLocal() (*stack.Stack, error) {
+	quiet()
 	gv := stack.New(stack.Options{
 		NetworkProtocols: []stack.NetworkProtocolFactory{
 			ipv4.NewProtocolWithOptions(ipv4.Options{IGMP: ipv4.IGMPOptions{Enabled: true}}),
