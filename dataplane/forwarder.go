@@ -1,7 +1,7 @@
 package dataplane
 
 import (
-	"net/netip"
+	"encoding/binary"
 
 	"vrouter/dataplane/fib"
 	"vrouter/packet"
@@ -12,8 +12,18 @@ import (
 // only Counters may be called from elsewhere.
 type Forwarder struct {
 	snap   *fib.Snapshot
-	now    int64
+	now    int64 // nanoseconds
 	leased bool
+
+	counts  Counters
+	touched bool // counts changed since the last Flush
+	shared  sharedCounters
+
+	limit limiter
+	id    uint16 // IPv4 identification of our ICMP errors
+	error [packet.EthernetLen + ipv6MinMTU]byte
+	cut   arena
+	outs  []Out
 }
 
 // NewForwarder returns a Forwarder; Begin comes before anything else.
@@ -22,92 +32,75 @@ func NewForwarder() *Forwarder { return &Forwarder{} }
 // Begin starts a batch: all that follows is decided by snapshot s at the time
 // now, in nanoseconds of CLOCK_BOOTTIME. Whether the lease holds is decided
 // here, once.
-func (w *Forwarder) Begin(s *fib.Snapshot, now int64) {}
+func (w *Forwarder) Begin(s *fib.Snapshot, now int64) {
+	w.snap, w.now, w.leased = s, now, s.Lease.Valid(now)
+}
 
 // Forward decides on a frame that came in on port in. Where the verdict is
 // Transmit the frame has been rewritten in place, padding removed, and goes
 // out on Verdict.Port. Where it is Punt of ClassResolve, or an Exception that
 // an ICMP error answers, the frame is unchanged; of other punts the transport
-// checksum is complete, padding removed. Drops are counted already. Nothing is
-// allocated.
-func (w *Forwarder) Forward(in uint16, f *packet.Frame) Verdict { return Verdict{} }
-
-// Output routes a packet of our own by its destination: f.Data has 14 bytes of
-// room for the Ethernet header, then IP. Transmit: the header is filled in.
-// Punt: always ClassResolve; call Output again once the neighbour is known.
-// Exception: always FaultFragment; pass it to Except. Multicast and link-local
-// destinations are dropped here: see OutputOn.
-func (w *Forwarder) Output(f *packet.Frame) Verdict { return Verdict{} }
-
-// OutputOn is Output for a packet that leaves on a known port towards a
-// neighbour on its link, or a multicast group, or the limited broadcast
-// address. With Punt of ClassResolve the neighbour is the packet's destination
-// on Verdict.Port; call OutputOn again.
-func (w *Forwarder) OutputOn(port uint16, f *packet.Frame) Verdict { return Verdict{} }
-
-// Out is a frame that Except or Unreachable made and what to do with it:
-// Transmit, Punt of ClassResolve (an ICMP error towards an unresolved
-// neighbour: call Output or OutputOn again) or Punt of ClassLocal (segments).
-type Out struct {
-	Frame   packet.Frame
-	Verdict Verdict
+// checksum is complete, and padding of IP packets removed. Drops are counted
+// already. Nothing is allocated.
+//
+// Frames to a virtual MAC are taken whatever their family: the MAC of an IPv4
+// virtual router may well be how a host reaches its IPv6 gateway.
+func (w *Forwarder) Forward(in uint16, f *packet.Frame) Verdict {
+	v := w.decide(in, f)
+	if v.Action == Drop {
+		w.count(v.Reason)
+	}
+	return v
 }
 
-// Except handles a frame for which Forward (or Output) answered the Exception
-// v, with the same snapshot: it returns the ICMP error, the fragments or the
-// segments. They are valid until the next call of Except or Unreachable, and
-// as long as f.Data. Empty where no error may or need be sent.
-func (w *Forwarder) Except(in uint16, f *packet.Frame, v Verdict) []Out { return nil }
-
-// Unreachable returns the ICMP error about a transit frame that came in on
-// port in and whose next hop did not answer: host unreachable, or address
-// unreachable for IPv6 (RFC 1812 5.2.7.1, RFC 4443 3.1).
-func (w *Forwarder) Unreachable(in uint16, f *packet.Frame) []Out { return nil }
-
-// Resolve returns the neighbour that an IP packet (14 bytes of Ethernet header
-// or room, then IP) waits for: a frame with verdict Punt of ClassResolve of
-// Forward or Output. It is false where the packet does not wait for one by
-// snapshot s, as with a link-local destination: then the neighbour is the
-// destination on Verdict.Port.
-func Resolve(s *fib.Snapshot, frame []byte) (port uint16, via netip.Addr, ok bool) {
-	return 0, netip.Addr{}, false
+func (w *Forwarder) count(r Reason) {
+	w.counts.Drops[r]++
+	w.touched = true
 }
 
-// CompleteChecksum finishes the partial transport checksum of a frame in
-// place, and does nothing to a frame without one.
-func CompleteChecksum(f *packet.Frame) {}
-
-// Flush publishes the counters; a worker calls it once a batch.
-func (w *Forwarder) Flush() {}
-
-// Counters returns the counters as of the last Flush. It may be called from
-// any goroutine.
-func (w *Forwarder) Counters() Counters { return Counters{} }
-
-// Counters are the counts of one Forwarder.
-type Counters struct {
-	Drops          [NumReasons]uint64    // by Reason
-	ICMPSent       [NumICMPErrors]uint64 // by ICMPError
-	ICMPSuppressed [NumICMPErrors]uint64 // by ICMPError: rate limit or forbidden
-	Fragmented     uint64                // packets that were cut into fragments
-	Segmented      uint64                // GSO frames that were cut into packets
+// decide is Forward without counting: it checks port, tag and MAC, and leaves
+// the rest to the protocol.
+func (w *Forwarder) decide(in uint16, f *packet.Frame) Verdict {
+	if len(f.Data) < packet.EthernetLen {
+		return drop(ReasonRunt)
+	}
+	if int(in) >= len(w.snap.Ports) || !w.snap.Ports[in].Up {
+		return drop(ReasonPort)
+	}
+	p := &w.snap.Ports[in]
+	etherType := binary.BigEndian.Uint16(f.Data[12:14])
+	to := toPort
+	if packet.MAC(f.Data[0:6]) != p.MAC || !p.Owns || etherType == packet.EtherTypeVLAN || etherType == packet.EtherTypeQinQ {
+		var reason Reason
+		if to, reason = w.gate(p, f.Data); reason != ReasonNone {
+			return drop(reason)
+		}
+		if to == toHost {
+			return w.host(in, f, etherType)
+		}
+	}
+	switch etherType {
+	case packet.EtherTypeIPv4:
+		return w.forward4(in, p, f, to)
+	case packet.EtherTypeIPv6:
+		return w.forward6(in, p, f, to)
+	case packet.EtherTypeARP:
+		if to == toGroup && packet.MAC(f.Data[0:6]) != packet.Broadcast {
+			return drop(ReasonMulticast)
+		}
+		return punt(ClassARP)
+	}
+	return drop(ReasonEtherType)
 }
 
-// Add adds the counts of another Forwarder.
-func (c *Counters) Add(o *Counters) {}
+func drop(r Reason) Verdict { return Verdict{Action: Drop, Reason: r} }
 
-// ICMPError sorts the ICMP errors that the router sends.
-type ICMPError uint8
+func punt(c Class) Verdict { return Verdict{Action: Punt, Class: c} }
 
-// The ICMP errors, of both families.
-const (
-	ICMPTimeExceeded ICMPError = iota
-	ICMPUnreachable
-	ICMPTooBig
-	NumICMPErrors = iota
-)
+func resolve(port uint16) Verdict {
+	return Verdict{Action: Punt, Class: ClassResolve, Port: port}
+}
 
-// String returns the error's name in counters.
-func (e ICMPError) String() string {
-	return [...]string{"time_exceeded", "unreachable", "too_big"}[e]
+func except(fault Fault, port uint16) Verdict {
+	return Verdict{Action: Exception, Fault: fault, Port: port}
 }

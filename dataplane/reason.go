@@ -36,7 +36,7 @@ const (
 	ReasonNoRoute                   // own packet without a route
 	ReasonUnreachable               // own packet to an unreachable route or a port that is down
 	ReasonTooBig                    // own packet larger than the MTU that may not be fragmented
-	ReasonSegment                   // GSO frame that cannot be cut into packets
+	ReasonOffload                   // virtio-net header that contradicts the packet, or GSO that cannot be cut
 	ReasonICMPLimited               // ICMP error not sent: rate limit
 	ReasonICMPForbidden             // ICMP error not sent: about a packet that must not cause one (RFC 1812 4.3.2.7, RFC 4443 2.4)
 	NumReasons               = iota
@@ -48,5 +48,5 @@ var reasonNames = [NumReasons]string{
 	"directed_broadcast", "header", "checksum", "options", "source_route",
 	"martian_source", "martian_destination", "spoofed", "scope",
 	"not_accepted", "host_address", "blackhole", "no_route", "unreachable",
-	"too_big", "segment", "icmp_limited", "icmp_forbidden",
+	"too_big", "offload", "icmp_limited", "icmp_forbidden",
 }

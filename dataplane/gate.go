@@ -1,0 +1,79 @@
+package dataplane
+
+import (
+	"encoding/binary"
+
+	"vrouter/dataplane/fib"
+	"vrouter/packet"
+)
+
+// destination says to whom a frame is addressed on its link.
+type destination uint8
+
+const (
+	toPort    destination = iota // the port's own MAC
+	toVirtual                    // a virtual MAC of a Master
+	toGroup                      // broadcast or multicast
+	toHost                       // the device's MAC, where its frames are the kernel's
+)
+
+// gate tells whether the router takes a frame at all, by tag and destination
+// MAC.
+func (w *Forwarder) gate(p *fib.Port, d []byte) (destination, Reason) {
+	switch binary.BigEndian.Uint16(d[12:14]) {
+	case packet.EtherTypeVLAN, packet.EtherTypeQinQ:
+		return 0, ReasonVLAN
+	}
+	dst := packet.MAC(d[0:6])
+	switch {
+	case dst == p.MAC && p.Owns:
+		return toPort, ReasonNone
+	case dst == p.MAC:
+		return toHost, ReasonNone
+	case dst.IsMulticast():
+		return toGroup, ReasonNone
+	case p.IsMaster(dst) && w.leased:
+		return toVirtual, ReasonNone
+	case p.IsMaster(dst):
+		return 0, ReasonLeaseExpired
+	case dst[0] == 0 && dst[1] == 0 && dst[2] == 0x5e && dst[3] == 0 && (dst[4] == 1 || dst[4] == 2):
+		return 0, ReasonNotMaster
+	}
+	return 0, ReasonForeignMAC
+}
+
+// host decides on a frame to the device's MAC on a port whose addresses the
+// host's kernel keeps. The kernel has it as well; we need only what answers
+// our own questions, and advertisements of unicast peers.
+func (w *Forwarder) host(in uint16, f *packet.Frame, etherType uint16) Verdict {
+	switch etherType {
+	case packet.EtherTypeARP:
+		return punt(ClassARP)
+	case packet.EtherTypeIPv4:
+		ip, ok := packet.ParseIPv4(f.Data[packet.EthernetLen:])
+		if ok && ip.HeaderOK() && isVRRP4(ip) && w.ours(ip.Dst()) {
+			return w.take(f, len(ip), ClassVRRP)
+		}
+	case packet.EtherTypeIPv6:
+		ip, ok := packet.ParseIPv6(f.Data[packet.EthernetLen:])
+		if !ok {
+			break
+		}
+		proto, off, fragment := upperLayer6(ip)
+		switch {
+		case isND(ip, proto, off, fragment):
+			return w.take(f, len(ip), ClassND)
+		case proto == packet.ProtoVRRP && (w.ours(ip.Dst()) || w.linkLocal(in, ip) >= 0):
+			return w.take(f, len(ip), ClassVRRP)
+		}
+	}
+	return drop(ReasonNotOurs)
+}
+
+// take punts an IP packet of total bytes: cut to its length, its transport
+// checksum complete.
+func (w *Forwarder) take(f *packet.Frame, total int, c Class) Verdict {
+	f.Data = f.Data[:packet.EthernetLen+total]
+	CompleteChecksum(f)
+	return punt(c)
+}
