@@ -16,8 +16,8 @@ type Owner func(addr netip.Addr) (mac packet.MAC, ok bool)
 // say.
 //
 // A request from somebody who claims an address that we answer for is never
-// answered: an answer would confirm a spoofed sender, and a real duplicate is
-// dealt with by defence (see Packet.Conflicts). A Probe claims nothing yet and
+// answered (so no gratuitous ARP for such an address is): an answer would
+// confirm a spoofed sender, and a real duplicate is dealt with by defence (see Packet.Conflicts). A Probe claims nothing yet and
 // is answered, which is what keeps its sender from taking our address (RFC
 // 5227 2.1.1).
 //
@@ -26,7 +26,7 @@ type Owner func(addr netip.Addr) (mac packet.MAC, ok bool)
 // virtual one, as Linux does with keepalived's macvlan: then each answer also
 // shows the switches where the virtual MAC is.
 func Answer(p Packet, own Owner) []byte {
-	if p.Op != OpRequest || p.IsGratuitous() {
+	if p.Op != OpRequest {
 		return nil
 	}
 	mac, ok := own(p.TargetIP)
