@@ -29,7 +29,8 @@ type VirtualRouterStatus struct {
 	MasterDownIntervalMS    int64             `json:"master_down_interval_ms"`
 	SkewTimeMS              int64             `json:"skew_time_ms"`
 	Master                  MasterStatus      `json:"master"`
-	Forwarding              bool              `json:"forwarding"` // the virtual MAC is served now
+	PeerAddresses           []netip.Addr      `json:"peer_addresses,omitempty"` // of the last advertisement with other addresses than ours
+	Forwarding              bool              `json:"forwarding"`               // the virtual MAC is served now
 	Since                   time.Time         `json:"since"`
 	Transitions             uint64            `json:"transitions"`
 	LastReason              string            `json:"last_reason"`
@@ -91,10 +92,10 @@ type NeighborStatus struct {
 
 // CountersStatus is "show counters".
 type CountersStatus struct {
-	Drops   map[string]uint64          `json:"drops"` // by reason
-	Punts   map[string]PuntStatus      `json:"punts"` // by class
-	ICMP    map[string]uint64          `json:"icmp"`  // errors sent and suppressed
-	Control map[string]uint64          `json:"control"`
+	Drops   map[string]uint64          `json:"drops"`   // by reason
+	Punts   map[string]PuntStatus      `json:"punts"`   // by class
+	ICMP    map[string]uint64          `json:"icmp"`    // errors sent and suppressed
+	Control map[string]uint64          `json:"control"` // frames that the control plane refused, by protocol and reason
 	Workers []WorkerStatus             `json:"workers"`
 	Timers  map[string]HistogramStatus `json:"timers"`
 }

@@ -1,0 +1,64 @@
+// Package daemon is the router process: it opens the ports, runs the workers,
+// the local stack and the control loop, and answers the control API. What the
+// router decides is in package router; here are the threads, the sockets and
+// the clock.
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"vrouter/config"
+)
+
+// Options are what the command line says.
+type Options struct {
+	ConfigFile string
+	Log        io.Writer // of the log; nil: stderr
+}
+
+// spareThreads are beyond one for each CPU: the control loop and whoever
+// returns from a system call find an idle P of the Go scheduler, so that busy
+// workers do not hold up timers.
+const spareThreads = 6
+
+// Run is the router process: it returns nil after an orderly stop (ctx ended,
+// or SIGTERM or SIGINT), else an error that names the remedy.
+func Run(ctx context.Context, o Options) error {
+	text, err := os.ReadFile(o.ConfigFile)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	cfg, err := config.Parse(o.ConfigFile, text)
+	if err != nil {
+		return err
+	}
+	if o.Log == nil {
+		o.Log = os.Stderr
+	}
+	log, err := newLogger(o.Log, cfg.Log)
+	if err != nil {
+		return err
+	}
+	if cfg.Router.Name == "" {
+		if cfg.Router.Name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("router.name is not set, and the host's name is not known: %w", err)
+		}
+	}
+	runtime.GOMAXPROCS(runtime.NumCPU() + spareThreads)
+	debug.SetGCPercent(50) // a small heap: short collections while VRRP runs
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	d, err := open(cfg, log.With("router", cfg.Router.Name))
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.run(ctx)
+}

@@ -1,0 +1,172 @@
+package daemon
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+
+	"vrouter/dataplane"
+	"vrouter/dataplane/fib"
+	"vrouter/dataplane/port"
+	"vrouter/dataplane/worker"
+	"vrouter/neigh"
+	"vrouter/packet"
+	"vrouter/router"
+)
+
+// sender is a way out for packets that no worker forwards: the control
+// plane's frames, the local stack's packets. One goroutine uses it.
+type sender struct {
+	snapshot *atomic.Pointer[fib.Snapshot]
+	forward  *dataplane.Forwarder
+	tx       []port.Transmitter // by port number
+	resolve  *worker.Queue      // packets of our own without a neighbour
+	transit  *worker.Queue      // transit packets without a neighbour
+	batch    []*packet.Frame
+}
+
+// newSender opens a transmit path on each port.
+func newSender(ports []port.Port, snapshot *atomic.Pointer[fib.Snapshot], transit, resolve *worker.Queue) (*sender, error) {
+	s := &sender{snapshot: snapshot, forward: dataplane.NewForwarder(), transit: transit, resolve: resolve}
+	for _, p := range ports {
+		tx, err := p.NewTransmitter()
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		s.tx = append(s.tx, tx)
+	}
+	return s, nil
+}
+
+// close ends the transmit paths.
+func (s *sender) close() {
+	for _, tx := range s.tx {
+		_ = tx.Close() // nothing of it is used any more
+	}
+}
+
+// begin opens a batch of decisions.
+func (s *sender) begin() { s.forward.Begin(s.snapshot.Load(), bootTime()) }
+
+// transmit sends one frame as it is.
+func (s *sender) transmit(port uint16, f *packet.Frame) {
+	s.batch = append(s.batch[:0], f)
+	s.tx[port].Transmit(s.batch)
+}
+
+// output sends a packet of our own: f has room for the Ethernet header. port
+// decides for destinations that have a meaning on one link only.
+func (s *sender) output(port uint16, f *packet.Frame) {
+	var v dataplane.Verdict
+	if onOneLink(f.Data) {
+		v = s.forward.OutputOn(port, f)
+	} else {
+		v = s.forward.Output(f)
+	}
+	s.settle(port, f, v, s.resolve)
+}
+
+// onOneLink reports whether an IP packet's destination needs the port to be
+// told: multicast, link-local, limited broadcast.
+func onOneLink(frame []byte) bool {
+	dst, linkLocal := linkLocalDestination(frame)
+	return linkLocal || dst.IsMulticast() || dst == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+// settle carries out a verdict on a packet that is not in a worker's hands.
+func (s *sender) settle(in uint16, f *packet.Frame, v dataplane.Verdict, resolve *worker.Queue) {
+	switch v.Action {
+	case dataplane.Transmit:
+		s.transmit(v.Port, f)
+	case dataplane.Punt:
+		if v.Class == dataplane.ClassResolve {
+			s.wait(in, f, v, resolve)
+		}
+	case dataplane.Exception:
+		s.emit(in, s.forward.Except(in, f, v))
+	}
+	s.forward.Flush()
+}
+
+// wait queues a packet until its neighbour is known. For destinations on one
+// link the egress port is what the queue must remember.
+func (s *sender) wait(in uint16, f *packet.Frame, v dataplane.Verdict, queue *worker.Queue) {
+	if _, linkLocal := linkLocalDestination(f.Data); linkLocal && queue == s.resolve {
+		in = v.Port
+	}
+	queue.Put(bootTime(), in, f)
+}
+
+// emit sends what an exception made: ICMP errors are packets of our own.
+func (s *sender) emit(in uint16, outs []dataplane.Out) {
+	for i := range outs {
+		o := &outs[i]
+		switch o.Verdict.Action {
+		case dataplane.Transmit:
+			s.transmit(o.Verdict.Port, &o.Frame)
+		case dataplane.Punt:
+			if o.Verdict.Class == dataplane.ClassResolve {
+				s.wait(in, &o.Frame, o.Verdict, s.resolve)
+			}
+		}
+	}
+}
+
+// driver carries out the router's actions.
+type driver struct {
+	*sender
+	ports []port.Port
+	log   *slog.Logger
+	local *local
+	notes *notices
+}
+
+// carryOut does what a turn of the router asks for, in order.
+func (d *driver) carryOut(actions []router.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case router.Publish:
+			d.snapshot.Store(a.Snapshot)
+			d.local.published(a.Snapshot)
+		case router.Transmit:
+			d.transmit(a.Port, &packet.Frame{Data: a.Frame})
+		case router.Forward:
+			d.begin()
+			d.again(a.Packet)
+		case router.Unreachable:
+			d.begin()
+			f := packet.Frame{Data: a.Packet.Frame, VNet: a.Packet.VNet}
+			d.emit(a.Packet.In, d.sender.forward.Unreachable(a.Packet.In, &f))
+			d.sender.forward.Flush()
+		case router.Membership:
+			d.membership(a)
+		case router.LocalStack:
+			d.local.configure(a)
+		case router.Notice:
+			d.notes.add(a.Event)
+		}
+	}
+}
+
+// again decides anew on a packet that has waited for its neighbour.
+func (d *driver) again(w neigh.Waiting) {
+	f := packet.Frame{Data: w.Frame, VNet: w.VNet}
+	if w.Local {
+		d.output(w.In, &f)
+		return
+	}
+	d.settle(w.In, &f, d.sender.forward.Forward(w.In, &f), d.transit)
+}
+
+// membership sets a port's receive filter. A port that refuses goes on with
+// what it has; the operator must know.
+func (d *driver) membership(m router.Membership) {
+	p := d.ports[m.Port]
+	if err := p.SetMACs(m.MACs); err != nil {
+		d.log.Error("virtual MAC addresses are not received", "device", p.Status().Device, "error", err)
+	}
+	if err := p.SetGroups(m.Groups); err != nil {
+		d.log.Error("multicast groups are not received", "device", p.Status().Device, "error", err)
+	}
+}

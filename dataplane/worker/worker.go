@@ -1,0 +1,283 @@
+// Package worker runs the forwarding plane: each Worker is a locked thread
+// that reads a batch from its receive queues, asks dataplane.Forwarder about
+// each frame, and writes batches. It never allocates per frame and shares
+// nothing with other workers but the snapshot pointer.
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"vrouter/dataplane"
+	"vrouter/dataplane/fib"
+	"vrouter/dataplane/port"
+	"vrouter/packet"
+)
+
+// Input is one receive queue and the port that it belongs to.
+type Input struct {
+	Port     uint16
+	Receiver port.Receiver
+}
+
+// Config is what a worker needs.
+type Config struct {
+	Snapshot *atomic.Pointer[fib.Snapshot]
+	Inputs   []Input
+	Outputs  []port.Transmitter // by port number
+	Queues   *[dataplane.NumClasses]*Queue
+	// Engine decides for frames that are transit where gVisor forwards
+	// (engine = "netstack"); nil: the fast path.
+	Reference bool
+}
+
+// Worker is one forwarding thread.
+type Worker struct {
+	cfg     Config
+	forward *dataplane.Forwarder
+	epoll   int
+	stop    int // eventfd
+	batch   [port.BatchMax]packet.Frame
+	out     [][]*packet.Frame // by port number: waiting for flush
+	now     int64             // CLOCK_BOOTTIME of the current batch, ns
+	load    load
+	done    chan struct{}
+}
+
+// load is what a worker tells of itself; it alone writes.
+type load struct {
+	frames, forwarded, batches, busy atomic.Uint64
+}
+
+// Load is how busy a worker has been since it started.
+type Load struct {
+	Frames    uint64 // read
+	Forwarded uint64 // sent on
+	Batches   uint64 // read, not empty
+	BusyNS    uint64 // time spent outside of waiting
+}
+
+// New returns a worker that Run starts.
+func New(cfg Config) (*Worker, error) {
+	w := &Worker{cfg: cfg, forward: dataplane.NewForwarder(), done: make(chan struct{})}
+	w.forward.Reference = cfg.Reference
+	w.out = make([][]*packet.Frame, len(cfg.Outputs))
+	for i := range w.out {
+		w.out[i] = make([]*packet.Frame, 0, port.BatchMax)
+	}
+	var err error
+	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("worker: epoll: %w", err)
+	}
+	if w.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		unix.Close(w.epoll)
+		return nil, fmt.Errorf("worker: eventfd: %w", err)
+	}
+	if err := w.watch(); err != nil {
+		unix.Close(w.epoll)
+		unix.Close(w.stop)
+		return nil, err
+	}
+	return w, nil
+}
+
+// watch registers the stop signal and all receive queues with epoll.
+func (w *Worker) watch() error {
+	fds := []int{w.stop}
+	for _, in := range w.cfg.Inputs {
+		if fd := in.Receiver.FD(); fd >= 0 {
+			fds = append(fds, fd)
+			continue
+		}
+		waiter, ok := in.Receiver.(port.Waiter)
+		if !ok {
+			return fmt.Errorf("worker: a receiver of port %d has neither descriptor nor Ready", in.Port)
+		}
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		if err != nil {
+			return fmt.Errorf("worker: eventfd: %w", err)
+		}
+		go w.bridge(waiter, fd)
+		fds = append(fds, fd)
+	}
+	for _, fd := range fds {
+		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+		if err := unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+			return fmt.Errorf("worker: epoll add: %w", err)
+		}
+	}
+	return nil
+}
+
+// bridge makes a channel's signal readable by epoll. The eventfd is edge-like:
+// it is cleared by the worker's own read through epoll's next turn.
+func (w *Worker) bridge(waiter port.Waiter, fd int) {
+	defer unix.Close(fd)
+	one := []byte{1, 0, 0, 0, 0, 0, 0, 0}
+	drain := make([]byte, 8)
+	for {
+		select {
+		case <-w.done:
+			return
+		case <-waiter.Ready():
+			// A level that stays set would make epoll spin; clear the former
+			// one first, so that exactly this wake-up is pending.
+			unix.Read(fd, drain)
+			unix.Write(fd, one)
+		}
+	}
+}
+
+// Run forwards until Stop. It locks its thread. Receivers that report an
+// error are left alone until the next wake-up: the port reopens its device
+// and signals.
+func (w *Worker) Run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(w.done)
+	defer unix.Close(w.epoll)
+	events := make([]unix.EpollEvent, len(w.cfg.Inputs)+1)
+	for {
+		began := bootTime()
+		for w.round() {
+		}
+		w.load.busy.Add(uint64(bootTime() - began))
+		n, err := unix.EpollWait(w.epoll, events, -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			panic(fmt.Sprintf("worker: epoll_wait: %v", err)) // only a closed descriptor: a bug
+		}
+		if w.woken(events[:max(n, 0)]) {
+			return
+		}
+	}
+}
+
+// woken clears level-triggered signals and reports whether to stop.
+func (w *Worker) woken(events []unix.EpollEvent) bool {
+	var drain [8]byte
+	for _, ev := range events {
+		if int(ev.Fd) == w.stop {
+			return true
+		}
+		if w.isBridge(int(ev.Fd)) {
+			unix.Read(int(ev.Fd), drain[:])
+		}
+	}
+	return false
+}
+
+// isBridge reports whether fd is none of the receivers' own.
+func (w *Worker) isBridge(fd int) bool {
+	for _, in := range w.cfg.Inputs {
+		if in.Receiver.FD() == fd {
+			return false
+		}
+	}
+	return true
+}
+
+// Stop ends Run and waits for it.
+func (w *Worker) Stop() {
+	unix.Write(w.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	<-w.done
+	unix.Close(w.stop)
+}
+
+// round serves each input once and reports whether there was anything.
+func (w *Worker) round() bool {
+	any := false
+	for i := range w.cfg.Inputs {
+		in := &w.cfg.Inputs[i]
+		n, err := in.Receiver.Receive(w.batch[:])
+		if err != nil || n == 0 {
+			continue
+		}
+		any = true
+		w.serve(in.Port, w.batch[:n])
+	}
+	return any
+}
+
+// serve decides on one batch and sends what it may. The frames belong to the
+// receiver until the next Receive, so everything leaves here or is copied.
+func (w *Worker) serve(in uint16, frames []packet.Frame) {
+	w.now = bootTime()
+	w.forward.Begin(w.cfg.Snapshot.Load(), w.now)
+	sent := 0
+	for i := range frames {
+		f := &frames[i]
+		v := w.forward.Forward(in, f)
+		switch v.Action {
+		case dataplane.Transmit:
+			w.out[v.Port] = append(w.out[v.Port], f)
+			sent++
+		case dataplane.Punt:
+			w.cfg.Queues[v.Class].Put(w.now, in, f)
+		case dataplane.Exception:
+			w.flush() // keep the order within a flow
+			w.emit(in, w.forward.Except(in, f, v))
+		}
+	}
+	w.flush()
+	w.forward.Flush()
+	w.load.frames.Add(uint64(len(frames)))
+	w.load.forwarded.Add(uint64(sent))
+	w.load.batches.Add(1)
+}
+
+// flush sends what waits for each port. The frames are not kept.
+func (w *Worker) flush() {
+	for p := range w.out {
+		if len(w.out[p]) == 0 {
+			continue
+		}
+		w.cfg.Outputs[p].Transmit(w.out[p])
+		w.out[p] = w.out[p][:0]
+	}
+}
+
+// emit sends what an exception produced.
+func (w *Worker) emit(in uint16, outs []dataplane.Out) {
+	for i := range outs {
+		o := &outs[i]
+		switch o.Verdict.Action {
+		case dataplane.Transmit:
+			p := o.Verdict.Port
+			w.out[p] = append(w.out[p], &o.Frame)
+			if len(w.out[p]) == cap(w.out[p]) {
+				w.flush()
+			}
+		case dataplane.Punt:
+			w.cfg.Queues[o.Verdict.Class].Put(w.now, in, &o.Frame)
+		}
+	}
+	w.flush()
+}
+
+// Counters returns the forwarder's counters; safe from any goroutine.
+func (w *Worker) Counters() dataplane.Counters { return w.forward.Counters() }
+
+// Output returns the transmit path to a port, whose Stats any goroutine may
+// read.
+func (w *Worker) Output(number int) port.Transmitter { return w.cfg.Outputs[number] }
+
+// Load returns how busy the worker has been; safe from any goroutine.
+func (w *Worker) Load() Load {
+	return Load{
+		Frames: w.load.frames.Load(), Forwarded: w.load.forwarded.Load(),
+		Batches: w.load.batches.Load(), BusyNS: w.load.busy.Load(),
+	}
+}
+
+// bootTime returns CLOCK_BOOTTIME in nanoseconds: unlike the monotonic clock
+// it goes on while the machine is suspended, which is what the forwarding
+// lease is about.
+func bootTime() int64 {
+	var ts unix.Timespec
+	unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
+	return ts.Nano()
+}

@@ -1,0 +1,69 @@
+package router
+
+import (
+	"net/netip"
+
+	"vrouter/dataplane/fib"
+	"vrouter/neigh"
+	"vrouter/packet"
+)
+
+// Action is something that the driver carries out, in order.
+type Action interface{ action() }
+
+// Publish makes a snapshot the one that workers use, at once.
+type Publish struct{ Snapshot *fib.Snapshot }
+
+// Transmit sends a whole Ethernet frame out of a port.
+type Transmit struct {
+	Port  uint16
+	Frame []byte
+}
+
+// Forward hands a packet that waited for a neighbour back to the fast path,
+// which finds it now.
+type Forward struct{ Packet neigh.Waiting }
+
+// Unreachable answers a packet whose next hop does not resolve with an ICMP
+// error (host or address unreachable).
+type Unreachable struct{ Packet neigh.Waiting }
+
+// Membership tells a port which unicast MACs beside its own, and which
+// multicast MACs, it must receive.
+type Membership struct {
+	Port   uint16
+	MACs   []packet.MAC
+	Groups []packet.MAC
+}
+
+// LocalStack tells the local stack its ports, addresses and multicast groups.
+type LocalStack struct {
+	Ports     []LocalPort
+	Addresses []LocalAddress
+	Groups    map[uint16][]netip.Addr
+}
+
+// LocalPort is a port as the local stack sees it.
+type LocalPort struct {
+	Port uint16
+	Name string
+	MTU  int
+	MAC  packet.MAC
+}
+
+// LocalAddress is an address that the local stack answers for.
+type LocalAddress struct {
+	Port   uint16
+	Prefix netip.Prefix // not masked
+}
+
+// Notice is an event for the log and for "show events".
+type Notice struct{ Event Event }
+
+func (Publish) action()     {}
+func (Transmit) action()    {}
+func (Forward) action()     {}
+func (Unreachable) action() {}
+func (Membership) action()  {}
+func (LocalStack) action()  {}
+func (Notice) action()      {}

@@ -1,0 +1,167 @@
+package router
+
+import (
+	"net/netip"
+	"time"
+
+	"vrouter/arp"
+	"vrouter/ndp"
+	"vrouter/neigh"
+	"vrouter/packet"
+)
+
+// Resolve takes a packet that has no resolved next hop (punted with
+// dataplane.ClassResolve, or the local stack's own): via on port is who must
+// be asked for. The packet is kept, so it must not be part of a batch.
+func (r *Router) Resolve(now time.Time, port uint16, via netip.Addr, w neigh.Waiting) []Action {
+	r.begin(now)
+	if r.ifaces[port].state.Up {
+		r.neighActions(r.cache.Resolve(now, neigh.Key{Port: port, Addr: via}, w))
+	}
+	return r.end(now)
+}
+
+// neighActions carries out what the cache wants. Resolved neighbours reach
+// the snapshot of this turn, before the packets that waited for them go on.
+func (r *Router) neighActions(actions []neigh.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case neigh.Solicit:
+			r.solicit(a)
+		case neigh.Update:
+			r.table.SetNeighbor(a.Key.Port, a.Key.Addr, a.MAC, a.Reachable)
+			r.dirty = true
+		case neigh.Send:
+			for _, w := range a.Waiting {
+				r.do(Forward{w})
+			}
+		case neigh.Fail:
+			for _, w := range a.Waiting {
+				if !w.Local {
+					r.do(Unreachable{w})
+				}
+			}
+		}
+	}
+}
+
+// solicit asks for a neighbour, from the address that it can answer.
+func (r *Router) solicit(s neigh.Solicit) {
+	f := r.ifaces[s.Key.Port]
+	src, ok := f.source(s.Key.Addr)
+	if !ok || !f.state.Up {
+		r.counters.noAddress++
+		return
+	}
+	var frame []byte
+	switch {
+	case src.Is4() && s.MAC.IsZero():
+		frame = arp.Request(f.state.MAC, src, s.Key.Addr)
+	case src.Is4():
+		frame = arp.UnicastRequest(f.state.MAC, src, s.MAC, s.Key.Addr)
+	case s.MAC.IsZero():
+		frame = ndp.Solicit(f.state.MAC, src, s.Key.Addr)
+	default:
+		frame = ndp.UnicastSolicit(f.state.MAC, src, s.MAC, s.Key.Addr)
+	}
+	r.do(Transmit{f.port, frame})
+}
+
+// keepNextHops tells the cache which neighbours routes go through, and so
+// must be resolved before the first packet needs them.
+func (r *Router) keepNextHops(now time.Time) {
+	want := make(map[neigh.Key]bool)
+	for _, n := range r.table.NextHops() {
+		if r.ifaces[n.Port].state.Up {
+			want[neigh.Key{Port: n.Port, Addr: n.Addr}] = true
+		}
+	}
+	for key := range r.kept {
+		if !want[key] {
+			r.neighActions(r.cache.Keep(now, key, false))
+			delete(r.kept, key)
+		}
+	}
+	for _, n := range r.table.NextHops() { // in order, so that runs repeat
+		key := neigh.Key{Port: n.Port, Addr: n.Addr}
+		if want[key] && !r.kept[key] {
+			r.kept[key] = true
+			r.neighActions(r.cache.Keep(now, key, true))
+		}
+	}
+}
+
+// prober watches over one own address.
+type prober struct {
+	addr    netip.Addr
+	machine *neigh.Prober
+}
+
+// startProbers looks for other users of the interface's own addresses. The
+// kernel does so itself for the addresses that it owns.
+func (r *Router) startProbers(now time.Time, f *iface) {
+	f.probers = nil
+	if !f.owns() {
+		return
+	}
+	ours := []packet.MAC{f.state.MAC}
+	for _, v := range r.virtual {
+		if v.port == f.port {
+			ours = append(ours, v.mac)
+		}
+	}
+	for _, p := range f.addresses {
+		if r.ownerOnly(f.port, p.Addr()) {
+			continue
+		}
+		w := &prober{addr: p.Addr(), machine: neigh.NewProber(neigh.ProberConfig{
+			Key: neigh.Key{Port: f.port, Addr: p.Addr()}, MACs: ours, Rand: r.rand,
+		})}
+		f.probers = append(f.probers, w)
+		r.proberActions(now, f, w.machine.Start(now))
+	}
+}
+
+// conflicts tells the probers of an interface what a packet of mac shows;
+// shows is arp.Packet.Conflicts or ndp.Message.Conflicts.
+func (r *Router) conflicts(now time.Time, f *iface, mac packet.MAC, shows func(addr netip.Addr, probing bool) bool) {
+	for _, p := range f.probers {
+		if shows(p.addr, p.machine.Probing()) {
+			r.proberActions(now, f, p.machine.Conflict(now, mac))
+		}
+	}
+}
+
+// advanceProbers runs the probers that are due.
+func (r *Router) advanceProbers(now time.Time, f *iface) {
+	for _, p := range f.probers {
+		if due(p.machine.Deadline(), now) {
+			r.proberActions(now, f, p.machine.Advance(now))
+		}
+	}
+}
+
+// proberActions carries out what a prober wants.
+func (r *Router) proberActions(now time.Time, f *iface, actions []neigh.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case neigh.SendProbe:
+			if a.Key.Addr.Is4() {
+				r.do(Transmit{f.port, arp.Probe(f.state.MAC, a.Key.Addr)})
+			} else {
+				r.do(Transmit{f.port, ndp.Probe(f.state.MAC, a.Key.Addr)})
+			}
+		case neigh.SendAnnounce:
+			if a.Key.Addr.Is4() {
+				r.do(Transmit{f.port, arp.Announcement(f.state.MAC, a.Key.Addr)})
+			} else {
+				r.do(Transmit{f.port, ndp.Unsolicited(f.state.MAC, a.Key.Addr)})
+			}
+		case neigh.Conflicted:
+			r.event(now, Event{
+				Kind: "duplicate_address", Name: a.Key.Addr.String(), From: f.cfg.Name, To: a.MAC.String(),
+				Reason: "another station uses this router's address: give one of them another",
+			})
+		}
+	}
+}

@@ -1,0 +1,276 @@
+// Package router is the control plane as one plain value: it is made of the
+// VRRP machines, the neighbour cache, the route table and the probers, turns
+// what happens into actions, and says when it wants to be called next.
+//
+// It is pure. A driver (the daemon, or the lab in simulated time) hands in
+// events with the time, carries out the actions in their order, and calls
+// Advance at Deadline. The order within one turn is a promise: a new Snapshot
+// is published before anything that relies on it leaves, so an advertisement
+// or gratuitous ARP of a new Master never precedes its forwarding.
+package router
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"vrouter/config"
+	"vrouter/dataplane/fib"
+	"vrouter/neigh"
+	"vrouter/packet"
+	"vrouter/rib"
+	"vrouter/vrrp"
+)
+
+// Router is the control plane. Its methods are not for concurrent use.
+type Router struct {
+	cfg   *config.Config
+	rand  *rand.Rand
+	lease *fib.Lease
+
+	ifaces  []*iface // by port number
+	virtual []*virtual
+	cache   *neigh.Cache
+	table   *rib.Table
+	kept    map[neigh.Key]bool // next hops that the cache keeps resolved
+
+	flowSeed   uint64
+	snapshot   *fib.Snapshot
+	serial     uint64
+	dirty      bool // the snapshot is out of date
+	localDirty bool // the local stack's addresses or groups are
+	lastTurn   time.Time
+	started    bool
+	stopping   bool
+
+	out      []Action // of this turn, but for Publish, which goes first
+	counters counters
+}
+
+// New returns a router for a validated configuration. Port numbers are the
+// indices of cfg.Interfaces. seed feeds the random delays that RFC 5227 and
+// RFC 4861 ask for.
+func New(cfg *config.Config, seed uint64) *Router {
+	r := &Router{
+		cfg:   cfg,
+		rand:  rand.New(rand.NewPCG(seed, 0x7672)),
+		lease: &fib.Lease{},
+		kept:  make(map[neigh.Key]bool),
+	}
+	r.flowSeed = r.rand.Uint64()
+	r.cache = neigh.New(neigh.Config{Rand: r.rand})
+	r.table = rib.New()
+	for i := range cfg.Interfaces {
+		r.ifaces = append(r.ifaces, newIface(uint16(i), &cfg.Interfaces[i]))
+	}
+	for i := range cfg.VRRP {
+		c := &cfg.VRRP[i]
+		r.virtual = append(r.virtual, newVirtual(c, r.portOf(c.Interface)))
+	}
+	return r
+}
+
+// portOf returns the port number of a named interface, which exists: the
+// configuration was validated.
+func (r *Router) portOf(name string) uint16 {
+	for i, f := range r.ifaces {
+		if f.cfg.Name == name {
+			return uint16(i)
+		}
+	}
+	panic("router: interface " + name + " is not configured")
+}
+
+// Lease returns the forwarding lease that the driver renews after each turn
+// (see LeaseDuration) and that all snapshots share.
+func (r *Router) Lease() *fib.Lease { return r.lease }
+
+// LeaseDuration is how long workers may serve virtual MACs without a turn of
+// the control plane. A peer takes over three intervals and a skew after the
+// last advertisement that it heard, which may have left one interval before
+// the control plane stopped: two intervals are safe. Bounded to [20 ms, 2 s].
+func (r *Router) LeaseDuration() time.Duration {
+	shortest := time.Second
+	for _, v := range r.virtual {
+		shortest = min(shortest, v.cfg.Interval)
+	}
+	return max(20*time.Millisecond, min(2*shortest, 2*time.Second))
+}
+
+// Start begins work: everything is down until PortChanged says otherwise.
+func (r *Router) Start(now time.Time) []Action {
+	r.begin(now)
+	r.started = true
+	r.lastTurn = now
+	r.addStaticRoutes()
+	for _, f := range r.ifaces {
+		r.membership(f)
+	}
+	r.dirty, r.localDirty = true, true
+	return r.end(now)
+}
+
+// Advance runs what is due. The driver calls it when now has reached
+// Deadline, and may call it at any other time.
+func (r *Router) Advance(now time.Time) []Action {
+	r.begin(now)
+	for _, v := range r.virtual {
+		if due(v.machine.Deadline(), now) {
+			r.vrrpActions(now, v, v.machine.Advance(now))
+		}
+	}
+	if due(r.cache.Deadline(), now) {
+		r.neighActions(r.cache.Advance(now))
+	}
+	for _, f := range r.ifaces {
+		r.advanceProbers(now, f)
+	}
+	return r.end(now)
+}
+
+// due reports whether a deadline (zero: none) has come.
+func due(deadline, now time.Time) bool {
+	return !deadline.IsZero() && !deadline.After(now)
+}
+
+// Deadline returns when Advance wants to be called next. While a virtual MAC
+// is served it is at most a quarter of the lease away, so that the lease is
+// renewed in time.
+func (r *Router) Deadline() time.Time {
+	next := earlier(time.Time{}, r.cache.Deadline())
+	for _, v := range r.virtual {
+		next = earlier(next, v.machine.Deadline())
+		if v.machine.Forwarding() {
+			next = earlier(next, r.lastTurn.Add(r.LeaseDuration()/4))
+		}
+	}
+	for _, f := range r.ifaces {
+		for _, p := range f.probers {
+			next = earlier(next, p.machine.Deadline())
+		}
+	}
+	return next
+}
+
+// earlier returns the earlier of two deadlines, where zero means none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// Stop begins a planned stop: each Master says so with priority 0 and goes on
+// forwarding until its successor is heard, at most its drain time. The driver
+// goes on until Stopped.
+func (r *Router) Stop(now time.Time, reason string) []Action {
+	r.begin(now)
+	r.stopping = true
+	for _, v := range r.virtual {
+		r.vrrpActions(now, v, v.machine.Stop(now, reason))
+	}
+	return r.end(now)
+}
+
+// Stopped reports whether a Stop has been carried out to its end.
+func (r *Router) Stopped() bool {
+	if !r.stopping {
+		return false
+	}
+	for _, v := range r.virtual {
+		if v.machine.Forwarding() {
+			return false
+		}
+	}
+	return true
+}
+
+// Errors of Switchover.
+var ErrUnknownVirtualRouter = errors.New("no such virtual router")
+
+// Switchover makes the named virtual router give mastership away in order.
+func (r *Router) Switchover(now time.Time, name string) ([]Action, error) {
+	r.begin(now)
+	for _, v := range r.virtual {
+		if v.cfg.Name != name {
+			continue
+		}
+		actions, err := v.machine.Switchover(now)
+		if err != nil {
+			return r.end(now), fmt.Errorf("%s: %w", name, err)
+		}
+		r.vrrpActions(now, v, actions)
+		return r.end(now), nil
+	}
+	return r.end(now), fmt.Errorf("%s: %w", name, ErrUnknownVirtualRouter)
+}
+
+// begin opens a turn. Where the last one is longer ago than the lease, the
+// process was frozen (stopped, suspended, starved): others may have taken
+// over, so every virtual router listens first.
+func (r *Router) begin(now time.Time) {
+	r.out = nil
+	frozen := now.Sub(r.lastTurn)
+	if r.started && frozen > r.LeaseDuration() && r.anyForwarding() {
+		r.event(now, Event{Kind: "freeze", Name: "router", Reason: fmt.Sprintf(
+			"no turn of the control plane for %v (lease %v): listening before serving virtual addresses again",
+			frozen.Round(time.Millisecond), r.LeaseDuration())})
+		for _, v := range r.virtual {
+			r.vrrpActions(now, v, v.machine.Resume(now, frozen))
+		}
+	}
+	r.lastTurn = now
+}
+
+// anyForwarding reports whether a virtual MAC is served.
+func (r *Router) anyForwarding() bool {
+	for _, v := range r.virtual {
+		if v.machine.Forwarding() {
+			return true
+		}
+	}
+	return false
+}
+
+// end closes a turn: what changed is published before anything leaves.
+func (r *Router) end(now time.Time) []Action {
+	first := r.publish()
+	if r.localDirty {
+		first = append(first, r.localStack())
+		r.localDirty = false
+	}
+	return append(first, r.out...)
+}
+
+// do adds an action to the turn.
+func (r *Router) do(a Action) { r.out = append(r.out, a) }
+
+// isOwn reports whether addr is an address of the router, its own or a virtual
+// one that it is Master of: a packet that claims to come from it is a fake.
+func (r *Router) isOwn(addr netip.Addr) bool {
+	for _, f := range r.ifaces {
+		if f.hasAddress(addr) {
+			return true
+		}
+	}
+	for _, v := range r.virtual {
+		if v.machine.State() == vrrp.Master && v.has(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// macSet collects distinct MACs in order.
+type macSet []packet.MAC
+
+func (s *macSet) add(m packet.MAC) {
+	for _, have := range *s {
+		if have == m {
+			return
+		}
+	}
+	*s = append(*s, m)
+}

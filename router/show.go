@@ -1,0 +1,125 @@
+package router
+
+import (
+	"net/netip"
+	"time"
+
+	"vrouter/arp"
+	"vrouter/ndp"
+	"vrouter/rib"
+	"vrouter/vrrp"
+)
+
+// VirtualRouters returns the state of all virtual routers, in the order of
+// the configuration.
+func (r *Router) VirtualRouters() []VirtualRouterStatus {
+	list := make([]VirtualRouterStatus, 0, len(r.virtual))
+	for _, v := range r.virtual {
+		info := v.machine.Info()
+		list = append(list, VirtualRouterStatus{
+			Name: v.cfg.Name, Interface: v.cfg.Interface, VRID: v.cfg.VRID,
+			Family: familyName(v.cfg.IPv6()), Version: v.cfg.Version, State: info.State,
+			Priority: v.cfg.Priority, EffectivePriority: v.cfg.Priority,
+			Preempt: v.cfg.Preempt, Accept: v.cfg.Accept,
+			Addresses: v.cfg.Addresses, VirtualMAC: v.mac,
+			AdvertisementIntervalMS: v.cfg.Interval.Milliseconds(),
+			MasterDownIntervalMS:    info.MasterDownInterval.Milliseconds(),
+			SkewTimeMS:              info.SkewTime.Milliseconds(),
+			Master:                  MasterStatus{info.MasterAddress, info.MasterPriority},
+			PeerAddresses:           info.PeerAddresses,
+			Forwarding:              info.Forwarding,
+			Since:                   info.Since, Transitions: info.Transitions, LastReason: info.LastReason,
+			Counters: v.machine.Counters(),
+		})
+	}
+	return list
+}
+
+func familyName(ipv6 bool) string {
+	if ipv6 {
+		return "ipv6"
+	}
+	return "ipv4"
+}
+
+// Interfaces returns the state of all interfaces by port number; the driver
+// adds the traffic counters.
+func (r *Router) Interfaces() []InterfaceStatus {
+	list := make([]InterfaceStatus, 0, len(r.ifaces))
+	for _, f := range r.ifaces {
+		s := InterfaceStatus{
+			Name: f.cfg.Name, Device: f.cfg.Device, Attach: string(f.cfg.Attach),
+			MAC: f.state.MAC, MTU: f.state.MTU, Up: f.state.Up, Problem: f.state.Problem,
+			Addresses: append([]netip.Prefix{}, f.addresses...),
+		}
+		if f.addresses == nil {
+			s.Addresses = append(s.Addresses, f.cfg.Addresses...)
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// RoutesInUse returns the routes in use, in order of their prefixes.
+func (r *Router) RoutesInUse() []RouteStatus {
+	best := r.table.All()
+	list := make([]RouteStatus, 0, len(best))
+	for i := range best {
+		list = append(list, r.routeStatus(&best[i]))
+	}
+	return list
+}
+
+func (r *Router) routeStatus(b *rib.Best) RouteStatus {
+	s := RouteStatus{
+		Prefix: b.Prefix, Source: b.Source.String(), Type: b.Type.String(), Metric: b.Metric,
+		NextHops: make([]NextHopStatus, 0, len(b.NextHops)),
+	}
+	for _, h := range b.NextHops {
+		s.NextHops = append(s.NextHops, NextHopStatus{
+			Via: h.Via, Interface: r.ifaces[h.Port].cfg.Name, Resolved: h.Resolved,
+		})
+	}
+	return s
+}
+
+// Neighbors returns the neighbour cache, in order of port and address.
+func (r *Router) Neighbors(now time.Time) []NeighborStatus {
+	list := []NeighborStatus{}
+	for e := range r.cache.All() {
+		list = append(list, NeighborStatus{
+			Address: e.Key.Addr, Interface: r.ifaces[e.Key.Port].cfg.Name,
+			MAC: e.MAC, State: e.State.String(), AgeMS: now.Sub(e.Confirmed).Milliseconds(),
+		})
+	}
+	return list
+}
+
+// ControlCounters returns the counters of the control plane by name.
+func (r *Router) ControlCounters() map[string]uint64 {
+	m := map[string]uint64{
+		"malformed":          r.counters.malformed,
+		"spoofed_address":    r.counters.spoofed,
+		"neighbor_off_link":  r.counters.offLink,
+		"neighbor_no_source": r.counters.noAddress,
+	}
+	for i, n := range r.counters.vrrp {
+		if i > 0 {
+			m["vrrp_"+vrrp.Reason(i).String()] = n
+		}
+	}
+	for i, n := range r.counters.arp {
+		if i > 0 {
+			m["arp_"+arp.Reason(i).String()] = n
+		}
+	}
+	for i, n := range r.counters.nd {
+		if i > 0 {
+			m["nd_"+ndp.Reason(i).String()] = n
+		}
+	}
+	for name, n := range r.cache.Counters() {
+		m["neighbor_"+name] = n
+	}
+	return m
+}
