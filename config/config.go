@@ -153,8 +153,11 @@ func (c *checker) config(raw *rawConfig) *Config {
 
 	t := targets{checks: c.checks(raw.Check), bfd: c.bfd(raw.BFD, all), routers: names{}}
 	for i := range raw.VRRP {
-		t.routers[raw.VRRP[i].Name.Value] = raw.VRRP[i].Line
-		t.routers[raw.VRRP[i].Group.Value] = raw.VRRP[i].Line
+		for _, f := range []*text{&raw.VRRP[i].Name, &raw.VRRP[i].Group} {
+			if f.given() {
+				t.routers[f.Value] = f.Line
+			}
+		}
 	}
 	t.neighbors = c.bgp(&raw.BGP, t)
 	c.tracks(raw.VRRP, all, t)

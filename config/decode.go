@@ -68,8 +68,8 @@ func (c *checker) decodeTable(v *value, raw placed, where at, path string) {
 		raw.place(at{Key: path, Line: where.Line}, false)
 	case v.keys != nil:
 		c.decode(v, raw, path)
-	case v.items != nil && strings.Contains(path, "."):
-		c.add(v.line, "%s is a list; write one table: %s = { ... }", where.Key, where.Key)
+	case strings.Contains(path, "."):
+		c.add(v.line, "%s is %s; write one table: %s = { ... }", where.Key, describe(v), where.Key)
 	case v.items != nil:
 		c.add(v.line, "[[%s]] is there only once; write [%s]", path, path)
 	default:
@@ -87,17 +87,17 @@ func (c *checker) decodeTables(v *value, into reflect.Value, path string) {
 		// Its keys are worth a look all the same.
 		v = &value{line: v.line, items: []*value{v}}
 	case v.items == nil:
-		c.add(v.line, "%s is %s; write a list of tables: [[%s]]", path, describe(v), path)
+		c.add(v.line, "%s is %s; write tables: [[%s]]", path, describe(v), path)
 		return
 	}
-	into.Set(reflect.MakeSlice(into.Type(), len(v.items), len(v.items)))
-	for i, item := range v.items {
-		raw := into.Index(i).Addr().Interface().(placed)
+	for _, item := range v.items {
 		if item.keys == nil {
 			c.add(item.line, "an element of %s is %s; write a table: { ... }", path, describe(item))
-			item = &value{line: item.line}
+			continue
 		}
-		c.decode(item, raw, path)
+		raw := reflect.New(into.Type().Elem())
+		c.decode(item, raw.Interface().(placed), path)
+		into.Set(reflect.Append(into, raw.Elem()))
 	}
 }
 
@@ -204,8 +204,10 @@ func describe(v *value) string {
 	switch s := v.scalar.(type) {
 	case string:
 		return fmt.Sprintf("the text %q", s)
-	case int64, float64:
-		return fmt.Sprintf("the number %v", s)
+	case int64:
+		return fmt.Sprintf("the number %d", s)
+	case float64:
+		return fmt.Sprintf("the number %v with a fraction", s)
 	case bool:
 		return fmt.Sprintf("%v", s)
 	case time.Time:

@@ -54,6 +54,20 @@ func (c *checker) missing(f at, example string) {
 	}
 }
 
+// hasError reports whether an error was noted on a line.
+func (c *checker) hasError(line int) bool {
+	return slices.ContainsFunc(c.errs, func(e Error) bool { return e.Line == line })
+}
+
+// quoted returns words as the file writes them, for messages.
+func quoted(words []string) string {
+	s := make([]string, len(words))
+	for i, w := range words {
+		s[i] = fmt.Sprintf("%q", w)
+	}
+	return strings.Join(s, ", ")
+}
+
 // result returns what was noted: by line, each error once.
 func (c *checker) result() Errors {
 	slices.SortStableFunc(c.errs, func(a, b Error) int { return cmp.Compare(a.Line, b.Line) })

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -29,7 +30,8 @@ type iface struct {
 type interfaces struct {
 	list   []*iface
 	byName map[string]*iface
-	any    bool // an interface has addresses = "host", or an error in them
+	// uncertain is set where some interface's addresses are not all known.
+	uncertain bool
 }
 
 // interfaces checks every [[interface]], and then what must differ between
@@ -42,15 +44,15 @@ func (c *checker) interfaces(raw []rawInterface) *interfaces {
 		r := &raw[i]
 		itf := c.iface(r)
 		taken.add(c, &r.Name, "interface")
-		if line, twice := devices[itf.Device]; twice && itf.Device != "" {
-			c.add(max(r.Device.Line, r.Line), "device %q is already used by the interface on line %d; one device is one interface", itf.Device, line)
-		} else {
+		if line, twice := devices[itf.Device]; twice {
+			c.add(r.Device.Line, "device %q is already used by the interface on line %d; one device is one interface", itf.Device, line)
+		} else if itf.Device != "" {
 			devices[itf.Device] = r.Line
 		}
 		c.overlaps(&r.Addresses, itf, all.list)
 		all.list = append(all.list, itf)
-		all.any = all.any || !itf.certain
-		if _, twice := all.byName[itf.Name]; !twice {
+		all.uncertain = all.uncertain || !itf.certain
+		if _, twice := all.byName[itf.Name]; !twice && itf.Name != "" {
 			all.byName[itf.Name] = itf
 		}
 	}
@@ -79,14 +81,15 @@ func (c *checker) iface(r *rawInterface) *iface {
 
 func isIPv6(p netip.Prefix) bool { return p.Addr().Is6() }
 
-// device checks the device, by default the one that has the interface's name.
+// device returns the device, by default the one that has the interface's
+// name; "" where it is wrong.
 func (c *checker) device(r *rawInterface) string {
-	switch {
-	case r.Device.Set:
-		return c.deviceName(&r.Device)
-	case r.Name.given():
-		device := text{at: at{"device (by default the name)", r.Name.Line}, Value: r.Name.Value}
-		return c.deviceName(&device)
+	device := r.Device
+	if !device.Set && r.Name.given() {
+		device = text{at: at{"device (by default the name)", r.Name.Line}, Value: r.Name.Value, Set: true}
+	}
+	if c.deviceName(&device); device.given() {
+		return device.Value
 	}
 	return ""
 }
@@ -263,11 +266,8 @@ func (all *interfaces) known(c *checker, f *text) *iface {
 	}
 	itf := all.byName[f.Value]
 	if itf == nil && !c.damaged {
-		defined := make([]string, len(all.list))
-		for i := range all.list {
-			defined[i] = all.list[i].Name
-		}
-		c.add(f.Line, "%s %q is not defined; write the name of an [[interface]]: %q", f.Key, f.Value, defined)
+		defined := slices.Sorted(maps.Keys(all.byName))
+		c.add(f.Line, "%s %q is not defined; write the name of an [[interface]] (%s)", f.Key, f.Value, quoted(defined))
 	}
 	return itf
 }

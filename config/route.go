@@ -22,7 +22,7 @@ func (c *checker) routes(raw []rawRoute, all *interfaces, virtual []VRRP) []Rout
 	for i := range raw {
 		r := &raw[i]
 		required(c, &r.To, `a prefix like to = "0.0.0.0/0"`)
-		to, ok := c.destination(&r.To)
+		to, ok := c.destination(&r.To) // zero, where it is wrong
 		route := Route{
 			To:     to,
 			Type:   RouteType(c.oneOf(&r.Type, string(RouteUnicast), string(RouteBlackhole), string(RouteUnreachable))),
@@ -53,7 +53,7 @@ func (c *checker) routes(raw []rawRoute, all *interfaces, virtual []VRRP) []Rout
 func (c *checker) destination(f *text) (netip.Prefix, bool) {
 	p, ok := c.prefix(f)
 	if !ok {
-		return p, false
+		return netip.Prefix{}, false
 	}
 	a := p.Addr()
 	wrong := ""
@@ -71,7 +71,7 @@ func (c *checker) destination(f *text) (netip.Prefix, bool) {
 	}
 	f.Bad = true
 	c.add(f.Line, "%s %q %s, and never forwarded; remove the route", f.Key, f.Value, wrong)
-	return p, false
+	return netip.Prefix{}, false
 }
 
 // hasVia checks that a route has next hops exactly where its type wants them.
@@ -147,7 +147,7 @@ func (c *checker) egress(f *text, a netip.Addr, zone string, zoned bool, all *in
 
 // unreachable notes a next hop that no interface leads to.
 func (c *checker) unreachable(f *text, a netip.Addr, all *interfaces) {
-	if !all.any {
+	if !all.uncertain {
 		c.add(f.Line, "via %s is in no prefix of an interface; write a router's address on a link of this one", a)
 		return
 	}

@@ -25,7 +25,7 @@ func required[T any](c *checker, f *field[T], example string) {
 func (c *checker) oneOf(f *text, words ...string) string {
 	if f.given() && !slices.Contains(words, f.Value) {
 		f.Bad = true
-		c.add(f.Line, "%s %q is not known; write one of: %q", f.Key, f.Value, words)
+		c.add(f.Line, "%s %q is not known; write one of %s", f.Key, f.Value, quoted(words))
 	}
 	return f.Value
 }
@@ -72,7 +72,7 @@ func (c *checker) name(f *text) string {
 	switch {
 	case f.Value == "":
 		f.Bad = true
-		c.add(f.Line, `%s is empty; write a name like "lan"`, f.Key)
+		c.add(f.Line, "%s is empty; write a name of letters and digits", f.Key)
 	case len(f.Value) > maxName:
 		f.Bad = true
 		c.add(f.Line, "%s %q has %d characters; write at most %d", f.Key, f.Value, len(f.Value), maxName)
@@ -111,7 +111,7 @@ func (n names) add(c *checker, f *text, kind string) {
 func (c *checker) deviceName(f *text) string {
 	s := f.Value
 	switch {
-	case f.Bad:
+	case !f.given():
 	case s == "" || s == "." || s == "..":
 		f.Bad = true
 		c.add(f.Line, `%s %q is no device; write a name like "eth1"`, f.Key, s)
@@ -179,7 +179,7 @@ func (c *checker) host(f at, written string, a netip.Addr) bool {
 	wrong := ""
 	switch {
 	case a.Is4In6():
-		c.add(f.Line, "%s %q is an IPv4 address in IPv6 clothes; write %q", f.Key, written, a.Unmap())
+		c.add(f.Line, "%s %q is an IPv4-mapped IPv6 address; write %q", f.Key, written, a.Unmap())
 		return false
 	case a.IsUnspecified() || a.Is4() && a.As4()[0] == 0:
 		wrong = "is an unspecified address"
@@ -242,7 +242,7 @@ func (c *checker) prefix(f *text) (netip.Prefix, bool) {
 	case err != nil:
 		c.add(f.Line, `%s %q is no prefix; write one like "198.51.100.0/24" or "2001:db8::/32"`, f.Key, f.Value)
 	case p.Addr().Is4In6():
-		c.add(f.Line, `%s %q is an IPv4 prefix in IPv6 clothes; write it like "198.51.100.0/24"`, f.Key, f.Value)
+		c.add(f.Line, `%s %q is an IPv4-mapped IPv6 prefix; write it like "198.51.100.0/24"`, f.Key, f.Value)
 	case p != p.Masked():
 		c.add(f.Line, "%s %q has bits set beyond its prefix length; write %q", f.Key, f.Value, p.Masked())
 	default:

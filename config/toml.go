@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -38,13 +39,17 @@ func (c *checker) read(text string) *value {
 			return join(data, idx.root, 1)
 		}
 		c.damaged = true
-		line, message := syntaxError(err)
-		c.add(line, "%s", message)
-		rest, ok := idx.without(text, line)
-		if !ok {
+		line, what, remedy := syntaxError(err)
+		lost := idx.culprit(line)
+		if lost < 0 {
+			c.add(line, "syntax: %s; %s", what, remedy)
 			break
 		}
-		text = rest
+		if begin := idx.statements[lost].first; begin < line {
+			what += fmt.Sprintf(" (in what begins on line %d)", begin)
+		}
+		c.add(line, "syntax: %s; %s", what, remedy)
+		text = idx.without(text, lost)
 	}
 	return &value{line: 1, keys: map[string]*value{}}
 }
@@ -53,24 +58,28 @@ func (c *checker) read(text string) *value {
 // decoder does.
 func withoutBOM(text string) string { return strings.TrimPrefix(text, "\ufeff") }
 
-// syntaxError returns the line of a decoder's error, and a message that says
-// what would be right.
-func syntaxError(err error) (int, string) {
+// syntaxError returns the line of a decoder's error, what is wrong and what
+// would be right.
+func syntaxError(err error) (line int, what, remedy string) {
 	var parse toml.ParseError
 	if !errors.As(err, &parse) {
-		return 1, "syntax: " + err.Error() + "; write TOML (https://toml.io)"
+		return 1, err.Error(), "write TOML (https://toml.io)"
 	}
-	message := "syntax: " + strings.ReplaceAll(parse.Message, "Key '", "key '")
+	line, what = parse.Position.Line, strings.TrimSuffix(parse.Message, ".")
+	if strings.Contains(what, `got '\n'`) {
+		line-- // the decoder has read the newline, and counted it
+	}
 	for _, r := range syntaxRemedies {
-		if strings.Contains(parse.Message, r.message) {
-			return parse.Position.Line, message + "; " + r.remedy
+		if strings.Contains(what, r.what) {
+			return line, what, r.remedy
 		}
 	}
-	return parse.Position.Line, message + `; write KEY = VALUE, [table] or [[table]], with text in "quotes"`
+	return line, what, `write KEY = VALUE, [table] or [[table]], with text in "quotes"`
 }
 
 // syntaxRemedies says what to do about the decoder's messages.
-var syntaxRemedies = []struct{ message, remedy string }{
+var syntaxRemedies = []struct{ what, remedy string }{
+	{"EOF", "close the string, list or table"},
 	{"already been defined", "keep one of the two (a table that may be there several times is written [[name]])"},
 	{"already created", "keep one of the two (a table that may be there several times is written [[name]])"},
 	{"expected value but found", `write text in quotes: "text"; numbers, true and false without`},
@@ -86,39 +95,38 @@ var syntaxRemedies = []struct{ message, remedy string }{
 	{"UTF-8", "save the file as UTF-8"},
 }
 
-// without returns the text with the statement blanked out that holds a syntax
-// error on a line. Where a bracket or string is left open before that line,
-// the broken statement there is the culprit, with the debris that follows it.
-// It is false where nothing is left to take away.
-func (idx index) without(text string, line int) (string, bool) {
+// culprit returns the statement that a syntax error on a line is in, by
+// index: where a bracket or string is left open before that line, the
+// statement that opened it. It is -1 where there is none.
+func (idx index) culprit(line int) int {
+	last := -1
+	for i, st := range idx.statements {
+		if st.first <= line {
+			last = i
+		}
+	}
+	for i := last; i >= 0; i-- {
+		if st := idx.statements[i]; st.opens && !st.sound {
+			return i
+		}
+	}
+	return last
+}
+
+// without returns the text with a statement blanked out, and the debris that
+// follows a broken one. What follows a lost header goes too: it belongs to no
+// table that is known.
+func (idx index) without(text string, lost int) string {
 	all := idx.statements
-	first := -1
-	for i, st := range all {
-		if st.first <= line && (st.sound || st.opens || first < 0) {
-			first = i
-		}
-	}
-	if first < 0 {
-		return "", false
-	}
-	for i := first; i >= 0; i-- {
-		if !all[i].sound {
-			first = i
-			break
-		}
-	}
-	last := first
+	last := lost
 	for last+1 < len(all) && !all[last+1].opens {
 		last++
 	}
-	if all[first].header {
-		// What follows a lost header belongs to no table that is known.
-		for last+1 < len(all) && !all[last+1].header {
-			last++
-		}
+	for all[lost].header && last+1 < len(all) && !all[last+1].header {
+		last++
 	}
-	start, end := all[first].start, all[last].end
-	return text[:start] + blank(text[start:end]) + text[end:], true
+	start, end := all[lost].start, all[last].end
+	return text[:start] + blank(text[start:end]) + text[end:]
 }
 
 // blank keeps the newlines of a text, so that the lines after it keep their

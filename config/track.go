@@ -1,9 +1,9 @@
 package config
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -102,7 +102,7 @@ func (c *checker) bfd(raw []rawBFD, all *interfaces) names {
 		c.name(&r.Name)
 		taken.add(c, &r.Name, "BFD session")
 		required(c, &r.Peer, `the neighbour's address like peer = "203.0.113.1"`)
-		if a, ok := c.address(&r.Peer); ok && !c.damaged && !all.any {
+		if a, ok := c.address(&r.Peer); ok && !c.damaged && !all.uncertain {
 			if itf, _ := all.connected(a); itf == nil && !isLinkLocal6(a) {
 				c.add(r.Peer.Line, "peer %s is in no prefix of an interface; single-hop BFD wants a neighbour on a link of this router", a)
 			}
@@ -146,11 +146,6 @@ func (c *checker) track(r *rawTrack, all *interfaces, t targets) {
 // refers checks a name that refers to a table of another kind.
 func (c *checker) refers(f *text, defined names, kind string) {
 	if _, ok := defined[f.Value]; f.given() && !ok && !c.damaged {
-		known := make([]string, 0, len(defined))
-		for name := range defined {
-			known = append(known, name)
-		}
-		slices.Sort(known)
-		c.add(f.Line, "%s %q is not defined; write the name of a %s (%s)", f.Key, f.Value, kind, strings.Join(known, ", "))
+		c.add(f.Line, "%s %q is not defined; write the name of a %s (%s)", f.Key, f.Value, kind, quoted(slices.Sorted(maps.Keys(defined))))
 	}
 }

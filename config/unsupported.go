@@ -50,8 +50,8 @@ func noAuth(v *value) bool {
 func (c *checker) refuse(root *value) {
 	for _, n := range notYet {
 		root.each(strings.Split(n.path, "."), func(v *value) {
-			if n.works(v) {
-				return
+			if n.works(v) || c.hasError(v.line) {
+				return // fine, or decode has found its type wrong
 			}
 			name := n.path[strings.LastIndexByte(n.path, '.')+1:]
 			switch {

@@ -166,7 +166,7 @@ func (c *checker) interval(r *rawVRRP) time.Duration {
 	f := &r.Interval
 	d := f.Value
 	switch {
-	case !f.given() || r.Version.Bad && r.Version.Value != 2:
+	case !f.given():
 	case r.Version.Value == 2 && (d < time.Second || d > maxIntervalV2 || d%time.Second != 0):
 		f.Bad = true
 		c.add(f.Line, `interval %s cannot be said in version 2; write whole seconds from "1s" to "255s", or version = 3`, short(d))
