@@ -25,6 +25,9 @@ func (w *Forwarder) Except(in uint16, f *packet.Frame, v Verdict) []Out {
 	case FaultSegment:
 		w.segment(f, w.snap.Ports[v.Port].MTU, Verdict{Action: Transmit, Port: v.Port})
 		return w.outs
+	case FaultSegmentTransit:
+		w.segment(f, 1<<16, punt(ClassTransit))
+		return w.outs
 	case FaultSegmentLocal:
 		w.segment(f, 1<<16, punt(ClassLocal))
 		return w.outs

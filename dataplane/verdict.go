@@ -52,12 +52,13 @@ type Fault uint8
 // unchanged. With the last ones the packet goes on in pieces: FaultFragment
 // and FaultSegment leave it rewritten as for Transmit.
 const (
-	FaultTTL          Fault = iota + 1 // time exceeded in transit
-	FaultTooBig                        // fragmentation needed / packet too big
-	FaultNoRoute                       // net unreachable / no route
-	FaultUnreachable                   // the route says unreachable, or its port is down: host unreachable / no route
-	FaultBeyondScope                   // IPv6 link-local source leaves its link
-	FaultFragment                      // IPv4 without DF, larger than the MTU: fragment it
-	FaultSegment                       // GSO that the egress port cannot take: segment it in software
-	FaultSegmentLocal                  // GSO datagrams for the local stack, which takes them one by one
+	FaultTTL            Fault = iota + 1 // time exceeded in transit
+	FaultTooBig                          // fragmentation needed / packet too big
+	FaultNoRoute                         // net unreachable / no route
+	FaultUnreachable                     // the route says unreachable, or its port is down: host unreachable / no route
+	FaultBeyondScope                     // IPv6 link-local source leaves its link
+	FaultFragment                        // IPv4 without DF, larger than the MTU: fragment it
+	FaultSegment                         // GSO that the egress port cannot take: segment it in software
+	FaultSegmentTransit                  // GSO for engine = "netstack", which takes packets one by one
+	FaultSegmentLocal                    // GSO datagrams for the local stack, which takes them one by one
 )

@@ -30,8 +30,7 @@ type Config struct {
 	Inputs   []Input
 	Outputs  []port.Transmitter // by port number
 	Queues   *[dataplane.NumClasses]*Queue
-	// Engine decides for frames that are transit where gVisor forwards
-	// (engine = "netstack"); nil: the fast path.
+	// Reference leaves transit to gVisor's forwarder (engine = "netstack").
 	Reference bool
 }
 
@@ -40,7 +39,8 @@ type Worker struct {
 	cfg     Config
 	forward *dataplane.Forwarder
 	epoll   int
-	stop    int // eventfd
+	stop    int            // eventfd
+	bridges map[int32]bool // eventfds that stand for receivers without descriptor
 	batch   [port.BatchMax]packet.Frame
 	out     [][]*packet.Frame // by port number: waiting for flush
 	now     int64             // CLOCK_BOOTTIME of the current batch, ns
@@ -63,8 +63,10 @@ type Load struct {
 
 // New returns a worker that Run starts.
 func New(cfg Config) (*Worker, error) {
-	w := &Worker{cfg: cfg, forward: dataplane.NewForwarder(), done: make(chan struct{})}
-	w.forward.Reference = cfg.Reference
+	w := &Worker{
+		cfg: cfg, forward: dataplane.NewForwarder(), done: make(chan struct{}),
+		bridges: make(map[int32]bool),
+	}
 	w.out = make([][]*packet.Frame, len(cfg.Outputs))
 	for i := range w.out {
 		w.out[i] = make([]*packet.Frame, 0, port.BatchMax)
@@ -101,6 +103,7 @@ func (w *Worker) watch() error {
 		if err != nil {
 			return fmt.Errorf("worker: eventfd: %w", err)
 		}
+		w.bridges[int32(fd)] = true
 		go w.bridge(waiter, fd)
 		fds = append(fds, fd)
 	}
@@ -113,24 +116,21 @@ func (w *Worker) watch() error {
 	return nil
 }
 
-// bridge makes a channel's signal readable by epoll. The eventfd is edge-like:
-// it is cleared by the worker's own read through epoll's next turn.
+// bridge makes the signals of a receiver without descriptor readable by epoll.
 func (w *Worker) bridge(waiter port.Waiter, fd int) {
 	defer unix.Close(fd)
-	one := []byte{1, 0, 0, 0, 0, 0, 0, 0}
-	drain := make([]byte, 8)
 	for {
 		select {
 		case <-w.done:
 			return
 		case <-waiter.Ready():
-			// A level that stays set would make epoll spin; clear the former
-			// one first, so that exactly this wake-up is pending.
-			unix.Read(fd, drain)
-			unix.Write(fd, one)
+			// It fails only where the count is at its maximum: readable anyway.
+			_, _ = unix.Write(fd, wakeOne[:])
 		}
 	}
 }
+
+var wakeOne = [8]byte{1}
 
 // Run forwards until Stop. It locks its thread. Receivers that report an
 // error are left alone until the next wake-up: the port reopens its device
@@ -156,33 +156,23 @@ func (w *Worker) Run() {
 	}
 }
 
-// woken clears level-triggered signals and reports whether to stop.
+// woken takes back the signals that epoll reported, and tells whether to stop.
 func (w *Worker) woken(events []unix.EpollEvent) bool {
 	var drain [8]byte
 	for _, ev := range events {
 		if int(ev.Fd) == w.stop {
 			return true
 		}
-		if w.isBridge(int(ev.Fd)) {
-			unix.Read(int(ev.Fd), drain[:])
+		if w.bridges[ev.Fd] {
+			_, _ = unix.Read(int(ev.Fd), drain[:]) // the count does not matter
 		}
 	}
 	return false
 }
 
-// isBridge reports whether fd is none of the receivers' own.
-func (w *Worker) isBridge(fd int) bool {
-	for _, in := range w.cfg.Inputs {
-		if in.Receiver.FD() == fd {
-			return false
-		}
-	}
-	return true
-}
-
 // Stop ends Run and waits for it.
 func (w *Worker) Stop() {
-	unix.Write(w.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	_, _ = unix.Write(w.stop, wakeOne[:]) // an eventfd takes it
 	<-w.done
 	unix.Close(w.stop)
 }
@@ -210,7 +200,7 @@ func (w *Worker) serve(in uint16, frames []packet.Frame) {
 	sent := 0
 	for i := range frames {
 		f := &frames[i]
-		v := w.forward.Forward(in, f)
+		v := w.decide(in, f)
 		switch v.Action {
 		case dataplane.Transmit:
 			w.out[v.Port] = append(w.out[v.Port], f)
@@ -227,6 +217,14 @@ func (w *Worker) serve(in uint16, frames []packet.Frame) {
 	w.load.frames.Add(uint64(len(frames)))
 	w.load.forwarded.Add(uint64(sent))
 	w.load.batches.Add(1)
+}
+
+// decide asks the engine.
+func (w *Worker) decide(in uint16, f *packet.Frame) dataplane.Verdict {
+	if w.cfg.Reference {
+		return w.forward.ForwardReference(in, f)
+	}
+	return w.forward.Forward(in, f)
 }
 
 // flush sends what waits for each port. The frames are not kept.
@@ -278,6 +276,7 @@ func (w *Worker) Load() Load {
 // lease is about.
 func bootTime() int64 {
 	var ts unix.Timespec
-	unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
+	// It fails only for clocks that the kernel does not have (clock_gettime(2)).
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
 	return ts.Nano()
 }
