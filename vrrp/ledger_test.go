@@ -1,0 +1,81 @@
+package vrrp
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestLedger checks docs/conformance/vrrp.md: each row names a place and a
+// test that exist, or says why there is none.
+func TestLedger(t *testing.T) {
+	text, err := os.ReadFile("../docs/conformance/vrrp.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := functionNames(t)
+	quoted := regexp.MustCompile("`([^`]*)`")
+	rows := 0
+	for number, line := range strings.Split(string(text), "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) != 6 || strings.Contains(line, "---") || strings.TrimSpace(cells[3]) == "where" {
+			if strings.HasPrefix(line, "|") && len(cells) != 6 {
+				t.Errorf("line %d has %d cells", number+1, len(cells)-2)
+			}
+			continue
+		}
+		rows++
+		excused := strings.Contains(cells[3], "**outside**") || strings.Contains(cells[3], "**not yet**")
+		tests := quoted.FindAllStringSubmatch(cells[4], -1)
+		if excused != (len(tests) == 0) {
+			t.Errorf("line %d: wants either tests or the reason why not", number+1)
+		}
+		for _, m := range tests {
+			if !strings.HasPrefix(m[1], "Test") || !functions[m[1]] {
+				t.Errorf("line %d: no test %s", number+1, m[1])
+			}
+		}
+		if excused {
+			continue
+		}
+		places := quoted.FindAllStringSubmatch(cells[3], -1)
+		if len(places) == 0 {
+			t.Errorf("line %d names no place", number+1)
+		}
+		for _, m := range places {
+			if strings.HasPrefix(m[1], "Test") || !functions[m[1]] {
+				t.Errorf("line %d: no function %s", number+1, m[1])
+			}
+		}
+	}
+	if rows < 60 {
+		t.Errorf("only %d rows found", rows)
+	}
+}
+
+// functionNames returns every function and method of this package, tests
+// included.
+func functionNames(t *testing.T) map[string]bool {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, file := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok {
+				names[fn.Name.Name] = true
+			}
+		}
+	}
+	return names
+}
