@@ -50,11 +50,13 @@ func (c *Cache) advanceIncomplete(now time.Time, e *entry) {
 	c.solicit(now, e)
 }
 
-// solicitAgain repeats a solicitation. Where the port's budget is used up by
-// others, one for an ordinary entry counts as lost.
+// solicitAgain repeats a solicitation. For an ordinary entry it counts as lost
+// where half of the port's burst is used up: during a scan the budget is for
+// hosts that have not been asked yet, since those that exist answer the first
+// time.
 func (c *Cache) solicitAgain(now time.Time, e *entry) {
 	p := c.port(e.key.Port)
-	if e.kept || p.solicits.take(now, c.interval(), c.cfg.SolicitBurst) {
+	if e.kept || p.solicits.take(now, c.interval(), (c.cfg.SolicitBurst+1)/2) {
 		c.solicit(now, e)
 		return
 	}
