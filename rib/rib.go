@@ -1,14 +1,13 @@
 // Package rib chooses among candidate routes the best of each prefix, and
 // makes of them the prefixes, next-hop groups and neighbours of a
 // fib.Snapshot. The package is pure: who calls it says what happened.
+//
+// A prefix leads to a group by number, so a next hop that dies or moves
+// changes one group, however many prefixes use it; and all that Publish hands
+// out is shared with the snapshots before it, but for what has changed.
 package rib
 
-import (
-	"net/netip"
-
-	"vrouter/dataplane/fib"
-	"vrouter/packet"
-)
+import "net/netip"
 
 // Source says where a route comes from. A lower Source wins (administrative
 // distance), whatever the metric.
@@ -61,18 +60,19 @@ type Route struct {
 	Source Source       // Static, BGP, Imported
 	Type   Type         // Unicast, Blackhole, Unreachable
 	Metric uint32       // lower wins within a Source
-	Via    []Via        // Unicast: the next hops; several are equal-cost
+	Via    []Via        // Unicast: the next hops, at most fib.MaxHops; several are equal-cost
 }
 
 // NextHop is a next hop of a best route. Via is the zero Addr for a connected
-// route.
+// or local route.
 type NextHop struct {
 	Port     uint16
 	Via      netip.Addr
 	Resolved bool
 }
 
-// Best is the route that is in use for a prefix.
+// Best is the route that is in use for a prefix. Next hops that cannot be used
+// now (no connected prefix, port down) are not listed.
 type Best struct {
 	Prefix   netip.Prefix
 	Source   Source
@@ -86,63 +86,3 @@ type Neighbor struct {
 	Port uint16
 	Addr netip.Addr
 }
-
-// Table holds candidate routes, ports, addresses and neighbours.
-type Table struct{}
-
-// New returns an empty Table; its ports are down.
-func New() *Table { return &Table{} }
-
-// SetPort says whether a port forwards. While it is down, its connected routes
-// and the next hops through it are withdrawn; its own addresses stay.
-func (t *Table) SetPort(port uint16, up bool) {}
-
-// AddAddress gives a port an own address with its prefix length: the address
-// itself (a Local route, or Foreign where foreign says that the host's kernel
-// owns it), the connected prefix, and for IPv4 its broadcast addresses.
-func (t *Table) AddAddress(port uint16, addr netip.Prefix, foreign bool) {}
-
-// RemoveAddress undoes AddAddress.
-func (t *Table) RemoveAddress(port uint16, addr netip.Prefix) {}
-
-// SetVirtual makes a virtual address answered (accept), or owned but without
-// local services, on a port: while its virtual router is Master.
-func (t *Table) SetVirtual(port uint16, addr netip.Addr, accept bool) {}
-
-// RemoveVirtual undoes SetVirtual.
-func (t *Table) RemoveVirtual(port uint16, addr netip.Addr) {}
-
-// Add adds a candidate, in place of the one of the same prefix, source and
-// metric.
-func (t *Table) Add(r Route) {}
-
-// Remove removes all candidates of a prefix from a source.
-func (t *Table) Remove(source Source, prefix netip.Prefix) {}
-
-// Replace makes routes the only candidates of a source; what is in the table
-// already costs no change of the snapshot.
-func (t *Table) Replace(source Source, routes []Route) {}
-
-// SetNeighbor says that a neighbour is resolved to mac, or (ok false) is not.
-// Multicast and unknown addresses are the caller's to keep out.
-func (t *Table) SetNeighbor(port uint16, addr netip.Addr, mac packet.MAC, ok bool) {}
-
-// Publish fills in the parts of a snapshot that the table knows: Routes,
-// Groups, Own, and of the ports that are in s.Ports already, Neighbors and
-// LinkLocals. What it hands out never changes; what did not change since the
-// last Publish is handed out again.
-func (t *Table) Publish(s *fib.Snapshot) {}
-
-// Best returns the route in use for exactly this prefix.
-func (t *Table) Best(prefix netip.Prefix) (Best, bool) { return Best{}, false }
-
-// Lookup returns the route in use for a destination: the longest match. A
-// link-local destination has none.
-func (t *Table) Lookup(dst netip.Addr) (Best, bool) { return Best{}, false }
-
-// All returns all routes in use, sorted by family, address and length.
-func (t *Table) All() []Best { return nil }
-
-// NextHops returns the neighbours that routes in use go through, and which
-// therefore must be kept resolved, sorted by port and address.
-func (t *Table) NextHops() []Neighbor { return nil }
