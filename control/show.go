@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -171,6 +170,3 @@ func completeCounters(c router.CountersStatus) router.CountersStatus {
 	c.Workers = notNil(c.Workers)
 	return c
 }
-
-// normalized takes the IPv4 address out of an IPv4-mapped one.
-func normalized(a netip.Addr) netip.Addr { return a.Unmap() }

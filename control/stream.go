@@ -126,7 +126,7 @@ func (s *Server) ping(w http.ResponseWriter, r *http.Request) error {
 	if err := readBody(w, r, &request); err != nil {
 		return err
 	}
-	request.Address = normalized(request.Address)
+	request.Address = request.Address.Unmap()
 	if err := request.check(); err != nil {
 		return err
 	}

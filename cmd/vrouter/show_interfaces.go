@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vrouter/control"
+	"vrouter/router"
+)
+
+func (a *app) showInterfacesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "interfaces",
+		Short: "Interfaces, their addresses and traffic",
+		Args:  arguments(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.show(cmd, "interfaces", nil, drawInterfaces)
+		},
+	}
+}
+
+func drawInterfaces(ctx context.Context, c *control.Client, s *screen, _ time.Time) error {
+	interfaces, err := c.Interfaces(ctx)
+	if err != nil {
+		return err
+	}
+	if len(interfaces) == 0 {
+		s.WriteString("no interfaces configured\n")
+		return nil
+	}
+	t := table{
+		header: []string{"NAME", "DEVICE", "ATTACH", "STATE", "MTU", "MAC",
+			"RX PKTS", "RX BYTES", "TX PKTS", "TX BYTES"},
+		right: []int{4, 6, 7, 8, 9},
+	}
+	for i := range interfaces {
+		n := &interfaces[i]
+		state, mac := cell{"up", good}, n.MAC.String()
+		if !n.Up {
+			state = cell{"down", bad}
+		}
+		if n.MAC.IsZero() {
+			mac = "-"
+		}
+		r := t.add(
+			text(n.Name), text(n.Device), text(n.Attach), state, text(strconv.Itoa(n.MTU)), text(mac),
+			text(count(n.RX.Packets)), text(size(n.RX.Bytes)), text(count(n.TX.Packets)), text(size(n.TX.Bytes)),
+		)
+		r.notes = interfaceNotes(n)
+	}
+	t.render(s)
+	return nil
+}
+
+func interfaceNotes(n *router.InterfaceStatus) (notes []cell) {
+	if n.Problem != "" {
+		notes = append(notes, cell{n.Problem, bad})
+	}
+	if len(n.Addresses) > 0 {
+		notes = append(notes, text(joined(n.Addresses, " ")))
+	}
+	if n.RX.Dropped > 0 || n.TX.Dropped > 0 {
+		notes = append(notes, cell{
+			fmt.Sprintf("dropped: %s received, %s to send", count(n.RX.Dropped), count(n.TX.Dropped)), warn,
+		})
+	}
+	return notes
+}
