@@ -100,12 +100,10 @@ func (c *checker) nextHop(f *text, to netip.Prefix, all *interfaces, virtual []V
 	bare := text{at: f.at, Value: written, Set: true}
 	a, ok := c.address(&bare)
 	switch {
-	case !ok:
+	case !ok || c.damaged:
 		return NextHop{}, false
 	case to.IsValid() && to.Addr().Is6() != a.Is6():
 		c.add(f.Line, "via %s and to %q are of two families; write a next hop of the same family", a, to)
-		return NextHop{}, false
-	case c.damaged:
 		return NextHop{}, false
 	}
 	itf := c.egress(f, a, zone, zoned, all)

@@ -54,9 +54,20 @@ func (c *checker) read(text string) *value {
 	return &value{line: 1, keys: map[string]*value{}}
 }
 
-// withoutBOM removes the byte order mark that some editors write, as the
-// decoder does.
-func withoutBOM(text string) string { return strings.TrimPrefix(text, "\ufeff") }
+// withoutBOM removes the byte order marks that the decoder skips, so that
+// both begin at the same byte.
+func withoutBOM(text string) string {
+	for {
+		rest := text
+		for _, mark := range []string{"\ufeff", "\xff\xfe", "\xfe\xff"} {
+			rest = strings.TrimPrefix(rest, mark)
+		}
+		if rest == text {
+			return text
+		}
+		text = rest
+	}
+}
 
 // syntaxError returns the line of a decoder's error, what is wrong and what
 // would be right.
@@ -66,8 +77,8 @@ func syntaxError(err error) (line int, what, remedy string) {
 		return 1, err.Error(), "write TOML (https://toml.io)"
 	}
 	line, what = parse.Position.Line, strings.TrimSuffix(parse.Message, ".")
-	if strings.Contains(what, `got '\n'`) {
-		line-- // the decoder has read the newline, and counted it
+	if strings.Contains(what, `got '\n'`) && !strings.HasPrefix(what, "expected '.' or '='") {
+		line-- // here the decoder has counted the newline that it complains of
 	}
 	for _, r := range syntaxRemedies {
 		if strings.Contains(what, r.what) {

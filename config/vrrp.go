@@ -41,7 +41,7 @@ func (c *checker) virtualRouters(raw []rawVRRP, all *interfaces) []VRRP {
 		c.vridTwice(r, written[0].addr.Is6(), vrids)
 		c.addressTwice(r, written, seen)
 		if itf != nil && !c.damaged {
-			c.onInterface(r, written, itf)
+			c.onInterface(r, written, itf, all)
 			c.owner(r, written, itf)
 		}
 		routers = append(routers, v)
@@ -264,10 +264,11 @@ func (c *checker) addressTwice(r *rawVRRP, written []virtualAddress, seen map[ad
 }
 
 // onInterface checks addresses and peers against the interface's prefixes.
-func (c *checker) onInterface(r *rawVRRP, written []virtualAddress, itf *iface) {
+func (c *checker) onInterface(r *rawVRRP, written []virtualAddress, itf *iface, all *interfaces) {
 	ipv6 := written[0].addr.Is6()
 	c.fits(r, written, itf)
 	if !itf.certain {
+		c.elsewhere(written, itf, all)
 		return
 	}
 	if ipv6 && !slices.ContainsFunc(itf.Addresses, isIPv6) {
@@ -284,17 +285,33 @@ func (c *checker) onInterface(r *rawVRRP, written []virtualAddress, itf *iface) 
 		}
 	}
 	for i := range r.Peers.Value {
-		f := &r.Peers.Value[i]
-		a, err := netip.ParseAddr(f.Value)
-		if err != nil || f.Bad || a.Is6() != ipv6 || isLinkLocal6(a) {
-			continue
+		c.peerOn(&r.Peers.Value[i], ipv6, itf)
+	}
+}
+
+// elsewhere notes virtual addresses that are on another interface; of this
+// one's own prefixes nothing is known.
+func (c *checker) elsewhere(written []virtualAddress, itf *iface, all *interfaces) {
+	for _, w := range written {
+		if other, p := all.connected(w.addr); other != nil && other != itf {
+			c.add(w.line, "virtual address %s is in %s of interface %q; write one that is on %q", w.addr, p.Masked(), other.Name, itf.Name)
 		}
-		if _, ok := itf.prefixOf(a); !ok {
-			c.add(f.Line, "peer %s is outside the prefixes of interface %q (%s); VRRP does not pass a router: write the peer's address on this link", a, itf.Name, prefixes(itf.Addresses))
-		}
-		if itf.owns(a) {
-			c.add(f.Line, "peer %s is an address of interface %q itself; write the other router's", a, itf.Name)
-		}
+	}
+}
+
+// peerOn checks a peer against the interface's prefixes. Advertisements have
+// TTL 255 on arrival (RFC 9568 5.1.1.3): they never pass a router.
+func (c *checker) peerOn(f *text, ipv6 bool, itf *iface) {
+	a, err := netip.ParseAddr(f.Value)
+	if err != nil || f.Bad || a.Is6() != ipv6 {
+		return
+	}
+	_, inside := itf.prefixOf(a)
+	switch {
+	case itf.owns(a):
+		c.add(f.Line, "peer %s is an address of interface %q itself; write the other router's", a, itf.Name)
+	case !inside && !isLinkLocal6(a):
+		c.add(f.Line, "peer %s is outside the prefixes of interface %q (%s); write the peer's address on this link", a, itf.Name, prefixes(itf.Addresses))
 	}
 }
 
