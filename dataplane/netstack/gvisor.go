@@ -29,9 +29,10 @@ var quiet = sync.OnceFunc(func() { log.SetLevel(log.Warning) })
 // newLocal makes gVisor's stack for local delivery. The zero values of
 // ipv6.Options switch off what the router does itself: duplicate address
 // detection, router solicitation, generated link-local addresses, SLAAC.
-func newLocal() (*stack.Stack, error) {
+func newLocal(clock tcpip.Clock) (*stack.Stack, error) {
 	quiet()
 	gv := stack.New(stack.Options{
+		Clock: clock,
 		NetworkProtocols: []stack.NetworkProtocolFactory{
 			ipv4.NewProtocolWithOptions(ipv4.Options{IGMP: ipv4.IGMPOptions{Enabled: true}}),
 			ipv6.NewProtocolWithOptions(ipv6.Options{MLD: ipv6.MLDOptions{Enabled: true}}),

@@ -116,10 +116,15 @@ type detour struct {
 
 // New starts a Stack without ports. Close ends it.
 func New(cfg Config, emit func(port uint16, frame []byte)) (*Stack, error) {
+	return newWithClock(cfg, emit, tcpip.NewStdClock())
+}
+
+// newWithClock is New with the clock that gVisor's timers run by.
+func newWithClock(cfg Config, emit Emit, clock tcpip.Clock) (*Stack, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	gv, err := newLocal()
+	gv, err := newLocal(clock)
 	if err != nil {
 		return nil, err
 	}
