@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -25,23 +26,28 @@ import (
 
 // marker is the environment variable that tells a process that its parent has
 // put it into new namespaces: its value is the parent's pid, so that processes
-// started later do not mistake themselves for it.
+// started later do not mistake themselves for it, and then userMark where
+// there is a new user namespace too.
 const marker = "VROUTER_NETLAB_PARENT"
+
+const userMark = "+user"
 
 // messageFD is the descriptor on which the process inside hands its last
 // error to the process outside.
 const messageFD = 3
 
-var inside = takeMarker()
+var inside, insideUser = takeMarker()
 
-func takeMarker() bool {
+// takeMarker reports whether the process is inside, and in a user namespace.
+func takeMarker() (inside, user bool) {
 	value, found := os.LookupEnv(marker)
 	os.Unsetenv(marker)
+	value, user = strings.CutSuffix(value, userMark)
 	if !found || value != strconv.Itoa(os.Getppid()) {
-		return false
+		return false, false
 	}
 	unix.CloseOnExec(messageFD)
-	return true
+	return true, user
 }
 
 // Inside reports whether this process runs in namespaces of its own, made by
@@ -120,9 +126,13 @@ func reexec(stdout, stderr io.Writer) error {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.Env = append(os.Environ(), marker+"="+strconv.Itoa(os.Getpid()))
+	root, value := privileged(), strconv.Itoa(os.Getpid())
+	if !root {
+		value += userMark
+	}
+	cmd.Env = append(os.Environ(), marker+"="+value)
 	cmd.ExtraFiles = []*os.File{messagesIn}
-	cmd.SysProcAttr = namespaces(privileged())
+	cmd.SysProcAttr = namespaces(root)
 
 	ends := []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}
 	signals := make(chan os.Signal, 8)

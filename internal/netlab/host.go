@@ -102,6 +102,15 @@ func (h *Host) Do(f func() error) error {
 	return <-result
 }
 
+// EnterCommand returns the start of a command line that runs a program on the
+// host from outside, for the user who started this program.
+func (h *Host) EnterCommand() string {
+	if insideUser {
+		return fmt.Sprintf("nsenter -t %d -U -n --preserve-credentials", h.TID)
+	}
+	return fmt.Sprintf("nsenter -t %d -n", h.TID)
+}
+
 // inKeeper runs f on the keeper thread.
 func (h *Host) inKeeper(f func() error) error {
 	result := make(chan error, 1)
@@ -130,15 +139,9 @@ func (h *Host) Address(dev string, cidrs ...string) error {
 	return nil
 }
 
-// Route adds a route by way of a router; to may be "default4" or "default6".
-// dev is needed where via is link-local, else it may be empty.
+// Route adds a route to a prefix by way of a router. dev is needed where via is
+// link-local, else it may be empty.
 func (h *Host) Route(to, via, dev string) error {
-	switch to {
-	case "default4":
-		to = "0.0.0.0/0"
-	case "default6":
-		to = "::/0"
-	}
 	_, dst, err := net.ParseCIDR(to)
 	if err != nil {
 		return err
