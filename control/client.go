@@ -167,24 +167,28 @@ func lines[T any](ctx context.Context, c *Client, method, path string, request a
 		return err
 	}
 	defer body.Close()
-	s := bufio.NewScanner(body)
-	for s.Scan() {
+	for r := bufio.NewReader(body); ; {
+		line, err := r.ReadBytes('\n')
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			return nil
+		case err != nil: // what there is of the line is a torn one
+			return c.explain(err)
+		}
 		var failed failure
-		var v T
-		if json.Unmarshal(s.Bytes(), &failed) == nil && failed.Failed != nil {
+		if json.Unmarshal(line, &failed) == nil && failed.Failed != nil {
 			return failed.Failed
 		}
-		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
+		var v T
+		if err := json.Unmarshal(line, &v); err != nil {
 			return c.foreign()
 		}
 		if err := each(v); err != nil {
 			return err
 		}
 	}
-	if ctx.Err() != nil || s.Err() == nil {
-		return nil
-	}
-	return c.explain(s.Err())
 }
 
 // open sends a request and returns the body of a successful answer.

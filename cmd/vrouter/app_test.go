@@ -155,7 +155,7 @@ func TestExitStatus(t *testing.T) {
 		{"help show", exitDone, "vrouter show"},
 		{"show vrrp -s " + up, exitDone, "Master"},
 		{"show vrrp -s " + up + " lan6", exitDone, "IPv6"},
-		{"-s " + up + " show vrrp", exitUsage, "unknown shorthand flag"},
+		{"-s " + up + " show vrrp", exitDone, "Master"},
 		{"show -s " + up + " vrrp", exitDone, "Master"},
 		{"switchover lan4 -s " + up, exitDone, "handing over"},
 
@@ -295,7 +295,7 @@ func (c *cancelAfter) Write(p []byte) (int, error) {
 
 func TestFollowEvents(t *testing.T) {
 	for _, test := range []struct{ flag, last string }{
-		{"", "     4  2026-03-14 09:25:23.589  duplicate_address  lan       192.0.2.2 is also used by 02:00:5e:10:00:77\n"},
+		{"", "   4  2026-03-14 09:25:23.589  duplicate_address  lan       192.0.2.2 is also used by 02:00:5e:10:00:77\n"},
 		{"--json", `"kind":"duplicate_address","name":"lan","from":"","to":"","reason":"192.0.2.2 is also used by 02:00:5e:10:00:77"}` + "\n"},
 	} {
 		path := serve(t, controltest.New())

@@ -45,7 +45,7 @@ func drawEvents(since uint64) screenFunc {
 			s.WriteString("no events\n")
 			return nil
 		}
-		t := table{header: []string{"NUMBER", "TIME", "KIND", "NAME", "EVENT"}, right: []int{0}}
+		t := table{header: []string{"NO", "TIME", "KIND", "NAME", "EVENT"}, right: []int{0}}
 		for _, e := range events {
 			t.add(
 				text(strconv.FormatUint(e.Sequence, 10)), text(eventTime(e, now)), text(e.Kind), text(e.Name),
@@ -65,7 +65,7 @@ func (a *app) followEvents(ctx context.Context, since uint64) error {
 			return json.NewEncoder(a.stdout).Encode(e)
 		}
 		s := a.newScreen()
-		fmt.Fprintf(s, "%6d  %s  %-17s  %-8s  %s\n", e.Sequence, eventTime(e, a.now()),
+		fmt.Fprintf(s, "%4d  %s  %-17s  %-8s  %s\n", e.Sequence, eventTime(e, a.now()),
 			printable(e.Kind), printable(e.Name), s.paint(eventText(e), eventStyle(e)))
 		_, err := io.WriteString(a.stdout, s.String())
 		return err

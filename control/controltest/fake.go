@@ -1,0 +1,295 @@
+// Package controltest is a control.Backend for tests, with data as of a
+// gateway in use.
+package controltest
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"vrouter/control"
+	"vrouter/packet"
+	"vrouter/router"
+	"vrouter/vrrp"
+)
+
+// Now is the moment at which the data of New was taken.
+var Now = time.Date(2026, time.March, 14, 9, 26, 53, 589_000_000, time.UTC)
+
+// Fake is a backend that answers from its fields, which a test sets before
+// the server starts.
+type Fake struct {
+	VirtualRouters []router.VirtualRouterStatus
+	InterfaceList  []router.InterfaceStatus
+	RouteList      []router.RouteStatus
+	NeighborList   []router.NeighborStatus
+	CounterValues  router.CountersStatus
+	Log            *control.EventLog
+	Replies        []control.PingReply // of Ping; with Count 0 they repeat
+	PingError      error               // returned by Ping behind its replies
+	Err            error               // if not nil, what every other method returns
+	Hang           bool                // every method waits for the end of its context
+
+	mu    sync.Mutex
+	calls []string
+}
+
+var _ control.Backend = (*Fake)(nil)
+
+// Calls returns the actions that were asked for, such as "switchover lan4".
+func (f *Fake) Calls() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]string(nil), f.calls...)
+}
+
+func (f *Fake) record(call string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, call)
+}
+
+func (f *Fake) wait(ctx context.Context) error {
+	if f.Hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return f.Err
+}
+
+// VRRP implements control.Backend.
+func (f *Fake) VRRP(ctx context.Context) ([]router.VirtualRouterStatus, error) {
+	return f.VirtualRouters, f.wait(ctx)
+}
+
+// Interfaces implements control.Backend.
+func (f *Fake) Interfaces(ctx context.Context) ([]router.InterfaceStatus, error) {
+	return f.InterfaceList, f.wait(ctx)
+}
+
+// Routes implements control.Backend.
+func (f *Fake) Routes(ctx context.Context) ([]router.RouteStatus, error) {
+	return f.RouteList, f.wait(ctx)
+}
+
+// Neighbors implements control.Backend.
+func (f *Fake) Neighbors(ctx context.Context) ([]router.NeighborStatus, error) {
+	return f.NeighborList, f.wait(ctx)
+}
+
+// Counters implements control.Backend.
+func (f *Fake) Counters(ctx context.Context) (router.CountersStatus, error) {
+	return f.CounterValues, f.wait(ctx)
+}
+
+// Events implements control.Backend.
+func (f *Fake) Events(ctx context.Context, since uint64) ([]router.Event, <-chan struct{}, error) {
+	events, more := f.Log.Since(since)
+	return events, more, f.wait(ctx)
+}
+
+// Switchover implements control.Backend.
+func (f *Fake) Switchover(ctx context.Context, name string) error {
+	f.record("switchover " + name)
+	return f.wait(ctx)
+}
+
+// Ping implements control.Backend.
+func (f *Fake) Ping(ctx context.Context, request control.PingRequest, reply func(control.PingReply) error) error {
+	f.record("ping " + request.Address.String())
+	for n := 0; request.Count == 0 || n < request.Count; n++ {
+		if len(f.Replies) == 0 || (request.Count > 0 && n == len(f.Replies)) {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r := f.Replies[n%len(f.Replies)]
+		r.Sequence = uint64(n + 1)
+		if err := reply(r); err != nil {
+			return err
+		}
+	}
+	return f.PingError
+}
+
+// Idle returns the backend of a router that has only just started, without
+// anything to show.
+func Idle() *Fake { return &Fake{Log: control.NewEventLog(8)} }
+
+// New returns the backend of a gateway in use: master for IPv4 and IPv6 on
+// its LAN, backup for a third virtual router, one interface down.
+func New() *Fake {
+	f := &Fake{
+		VirtualRouters: virtualRouters(),
+		InterfaceList:  interfaces(),
+		RouteList:      routes(),
+		NeighborList:   neighbors(),
+		CounterValues:  counters(),
+		Log:            control.NewEventLog(64),
+		Replies: []control.PingReply{
+			{From: netip.MustParseAddr("203.0.113.1"), Size: 64, TTL: 64, TimeUS: 312},
+			{Error: "timeout"},
+			{From: netip.MustParseAddr("203.0.113.1"), Size: 64, TTL: 64, TimeUS: 1488},
+			{From: netip.MustParseAddr("203.0.113.1"), Size: 64, TTL: 64, TimeUS: 290},
+		},
+	}
+	for _, e := range events() {
+		f.Log.Append(e)
+	}
+	return f
+}
+
+func virtualRouters() []router.VirtualRouterStatus {
+	lan4 := router.VirtualRouterStatus{
+		Name: "lan4", Interface: "lan", VRID: 10, Family: "ipv4", Version: 3,
+		State: vrrp.Master, Priority: 150, EffectivePriority: 150, Preempt: true, Accept: true,
+		Addresses:               addrs("192.0.2.1"),
+		VirtualMAC:              vrrp.VirtualMAC(10, false),
+		AdvertisementIntervalMS: 1000, MasterDownIntervalMS: 3410, SkewTimeMS: 410,
+		Master:     router.MasterStatus{Address: netip.MustParseAddr("192.0.2.2"), Priority: 150},
+		Forwarding: true, Since: Now.Add(-3*time.Minute - 12*time.Second), Transitions: 2,
+		LastReason: "master down timer",
+		Counters: map[string]uint64{
+			"advertisements_sent": 192, "advertisements_received": 4, "checksum_errors": 0, "bad_ttl": 1,
+		},
+	}
+	lan6 := lan4
+	lan6.Name, lan6.Family = "lan6", "ipv6"
+	lan6.Addresses = addrs("fe80::1", "2001:db8:1::1")
+	lan6.VirtualMAC = vrrp.VirtualMAC(10, true)
+	lan6.Master.Address = netip.MustParseAddr("fe80::5eff:fe10:2")
+	dmz := lan4
+	dmz.Name, dmz.Interface, dmz.VRID = "dmz4", "dmz", 20
+	dmz.State, dmz.Priority, dmz.EffectivePriority, dmz.Forwarding = vrrp.Backup, 100, 80, false
+	dmz.Addresses = addrs("198.51.100.1", "198.51.100.129")
+	dmz.VirtualMAC = vrrp.VirtualMAC(20, false)
+	dmz.MasterDownIntervalMS, dmz.SkewTimeMS, dmz.AdvertisementIntervalMS = 36609, 609, 1000
+	dmz.Master = router.MasterStatus{Address: netip.MustParseAddr("198.51.100.3"), Priority: 200}
+	dmz.Since, dmz.Transitions = Now.Add(-26*time.Hour-5*time.Minute), 5
+	dmz.LastReason = "advertisement with priority 200 from 198.51.100.3"
+	old := dmz
+	old.Name, old.Interface, old.VRID, old.Version = "old", "spare", 1, 2
+	old.State, old.Master, old.Transitions, old.Since = vrrp.Initialize, router.MasterStatus{}, 0, time.Time{}
+	old.Addresses, old.Counters, old.LastReason = addrs("203.0.113.129"), nil, "interface spare is down"
+	old.VirtualMAC = vrrp.VirtualMAC(1, false)
+	return []router.VirtualRouterStatus{lan4, lan6, dmz, old}
+}
+
+func addrs(texts ...string) []netip.Addr {
+	list := make([]netip.Addr, len(texts))
+	for i, t := range texts {
+		list[i] = netip.MustParseAddr(t)
+	}
+	return list
+}
+
+func interfaces() []router.InterfaceStatus {
+	prefixes := func(texts ...string) (list []netip.Prefix) {
+		for _, t := range texts {
+			list = append(list, netip.MustParsePrefix(t))
+		}
+		return list
+	}
+	return []router.InterfaceStatus{
+		{
+			Name: "lan", Device: "eth1", Attach: "af_packet", MAC: packet.MAC{2, 0, 0x5e, 0x10, 0, 2}, MTU: 1500, Up: true,
+			Addresses: prefixes("192.0.2.2/24", "2001:db8:1::2/64", "fe80::5eff:fe10:2/64"),
+			RX:        router.TrafficStatus{Packets: 123456789, Bytes: 98765432109, Dropped: 12},
+			TX:        router.TrafficStatus{Packets: 120000001, Bytes: 150000000},
+		},
+		{
+			Name: "wan", Device: "eth2", Attach: "af_packet", MAC: packet.MAC{2, 0, 0x5e, 0x10, 0, 3}, MTU: 9000, Up: true,
+			Addresses: prefixes("203.0.113.2/24"),
+			RX:        router.TrafficStatus{Packets: 999, Bytes: 1023},
+			TX:        router.TrafficStatus{Packets: 1000, Bytes: 1024},
+		},
+		{
+			Name: "spare", Device: "eth3", Attach: "tap", MTU: 1500,
+			Problem: "device eth3 does not exist",
+		},
+	}
+}
+
+func routes() []router.RouteStatus {
+	hop := func(via, name string, resolved bool) router.NextHopStatus {
+		h := router.NextHopStatus{Interface: name, Resolved: resolved}
+		if via != "" {
+			h.Via = netip.MustParseAddr(via)
+		}
+		return h
+	}
+	route := func(prefix, source, kind string, metric uint32, hops ...router.NextHopStatus) router.RouteStatus {
+		return router.RouteStatus{
+			Prefix: netip.MustParsePrefix(prefix), Source: source, Type: kind, Metric: metric, NextHops: hops,
+		}
+	}
+	return []router.RouteStatus{
+		route("0.0.0.0/0", "static", "unicast", 1, hop("203.0.113.1", "wan", true), hop("203.0.113.9", "wan", false)),
+		route("192.0.2.0/24", "connected", "unicast", 0, hop("", "lan", true)),
+		route("192.0.2.1/32", "virtual", "local", 0, hop("", "lan", true)),
+		route("198.51.100.0/24", "static", "blackhole", 10),
+		route("2001:db8:1::/64", "connected", "unicast", 0, hop("", "lan", true)),
+	}
+}
+
+func neighbors() []router.NeighborStatus {
+	entry := func(address, name string, last byte, state string, age time.Duration) router.NeighborStatus {
+		n := router.NeighborStatus{
+			Address: netip.MustParseAddr(address), Interface: name, State: state, AgeMS: age.Milliseconds(),
+		}
+		if last != 0 {
+			n.MAC = packet.MAC{2, 0, 0x5e, 0x10, 0, last}
+		}
+		return n
+	}
+	return []router.NeighborStatus{
+		entry("192.0.2.10", "lan", 0x10, "reachable", 2300*time.Millisecond),
+		entry("192.0.2.11", "lan", 0x11, "stale", 14*time.Minute),
+		entry("192.0.2.99", "lan", 0, "incomplete", 40*time.Millisecond),
+		entry("203.0.113.1", "wan", 0x99, "probe", 31*time.Second),
+		entry("2001:db8:1::a00:27ff:fe4e:66a1", "lan", 0x12, "delay", 4*time.Hour),
+	}
+}
+
+func counters() router.CountersStatus {
+	return router.CountersStatus{
+		Drops: map[string]uint64{"foreign_mac": 4711, "ttl_expired": 3, "bad_checksum": 0, "no_route": 12},
+		Punts: map[string]router.PuntStatus{
+			"vrrp": {Accepted: 196}, "arp": {Accepted: 5021, Dropped: 17}, "nd": {Accepted: 77}, "bfd": {},
+		},
+		ICMP:    map[string]uint64{"time_exceeded_sent": 3, "too_big_sent": 0},
+		Control: map[string]uint64{"longest_turn_us": 840, "turns": 100234},
+		Workers: []router.WorkerStatus{
+			{Worker: 0, Forwarded: 123456789, Batches: 7654321, BusyNS: 95_000_000_000},
+			{Worker: 1},
+		},
+		Timers: map[string]router.HistogramStatus{
+			"vrrp_lateness": {
+				UpToUS: []int64{50, 100, 1000, 10000}, Counts: []uint64{900, 88, 11, 1, 0}, MaxUS: 1210,
+			},
+		},
+	}
+}
+
+func events() []router.Event {
+	return []router.Event{
+		{
+			Time: Now.Add(-26 * time.Hour), Kind: "interface", Name: "spare", From: "up", To: "down",
+			Reason: "device eth3 does not exist",
+		},
+		{
+			Time: Now.Add(-196 * time.Second), Kind: "vrrp", Name: "lan4", From: "Initialize", To: "Backup",
+			Reason: "start",
+		},
+		{
+			Time: Now.Add(-192 * time.Second), Kind: "vrrp", Name: "lan4", From: "Backup", To: "Master",
+			Reason: "master down timer",
+		},
+		{
+			Time: Now.Add(-90 * time.Second), Kind: "duplicate_address", Name: "lan",
+			Reason: "192.0.2.2 is also used by 02:00:5e:10:00:77",
+		},
+	}
+}
