@@ -7,6 +7,14 @@ import (
 	"vrouter/packet"
 )
 
+// flow hashes the flow of an IP packet, cut to its length.
+func flow(seed uint64, b []byte) uint64 {
+	if b[0]>>4 == 4 {
+		return flow4(seed, b)
+	}
+	return flow6(seed, b)
+}
+
 // flow4 hashes the flow of an IPv4 packet, cut to its total length: addresses,
 // protocol and ports; of a fragment without the ports, which only the first
 // one has, so that all fragments of a packet take one way.

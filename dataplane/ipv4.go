@@ -37,22 +37,9 @@ func isLinkLocal4(a uint32) bool { return a>>16 == 0xa9fe }
 
 // forward4 decides on an IPv4 packet that passed the gate.
 func (w *Forwarder) forward4(in uint16, p *fib.Port, f *packet.Frame, to destination) Verdict {
-	b := f.Data[packet.EthernetLen:]
-	if len(b) < packet.IPv4Len || b[0]>>4 != 4 {
-		return drop(ReasonHeader)
-	}
-	hlen, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:4]))
-	if hlen < packet.IPv4Len || total < hlen || total > len(b) {
-		return drop(ReasonHeader)
-	}
-	b = b[:total]
-	if !headerOK4(b[:hlen]) {
-		return drop(ReasonChecksum)
-	}
-	if hlen > packet.IPv4Len {
-		if reason := checkOptions(b[packet.IPv4Len:hlen]); reason != ReasonNone {
-			return drop(reason)
-		}
+	b, reason := parse4(f.Data[packet.EthernetLen:])
+	if reason != ReasonNone {
+		return drop(reason)
 	}
 	src, dst := binary.BigEndian.Uint32(b[12:16]), binary.BigEndian.Uint32(b[16:20])
 	scoped := false
@@ -71,8 +58,7 @@ func (w *Forwarder) forward4(in uint16, p *fib.Port, f *packet.Frame, to destina
 	if w.snap.Own.May4(src) && w.isOwn(packet.IPv4(b).Src()) {
 		return drop(ReasonSpoofed)
 	}
-	addr := netip.AddrFrom4([4]byte(b[16:20]))
-	id, ok := w.snap.Routes.Lookup(addr)
+	id, ok := w.snap.Routes.Lookup(netip.AddrFrom4([4]byte(b[16:20])))
 	if !ok {
 		return noRoute(scoped, b[8])
 	}
@@ -86,39 +72,36 @@ func (w *Forwarder) forward4(in uint16, p *fib.Port, f *packet.Frame, to destina
 	if b[8] <= 1 {
 		return except(FaultTTL, 0)
 	}
-	port, mac, resolved := g.Port, packet.MAC{}, false
-	if g.Kind == fib.Gateway {
-		hop := &g.Hops[0]
-		if g.Buckets != nil {
-			hop = g.Pick(flow4(w.snap.Seed, b))
-		}
-		port, mac, resolved = hop.Port, hop.MAC, hop.Resolved
-	}
-	out := &w.snap.Ports[port]
-	if !out.Up {
-		return except(FaultUnreachable, port)
-	}
-	if g.Kind == fib.Connected && out.Neighbors != nil {
-		mac, resolved = out.Neighbors.Lookup(addr)
-	}
-	if !resolved {
-		return resolve(port)
-	}
-	fault := Fault(0)
-	if total > out.MTU || offloaded(&f.VNet) {
-		var reason Reason
-		if fault, reason = fit(f, b, out, b[6]&0x40 == 0); reason != ReasonNone {
-			return drop(reason)
-		}
-		if fault == FaultTooBig {
-			return except(FaultTooBig, port)
-		}
+	port, mac, resolved := w.next(g, b)
+	v := w.leave(f, b, port, resolved, b[6]&0x40 == 0)
+	if v.Action != Transmit {
+		return v
 	}
 	word := binary.BigEndian.Uint16(b[8:10])
 	check := packet.UpdateChecksum(binary.BigEndian.Uint16(b[10:12]), word, word-0x100)
 	b[8]--
 	binary.BigEndian.PutUint16(b[10:12], check)
-	return send(f, total, out, port, mac, fault)
+	return w.send(f, len(b), mac, v)
+}
+
+// parse4 checks an IPv4 header by RFC 1812 5.2.2 and returns the packet
+// without what follows its total length.
+func parse4(b []byte) ([]byte, Reason) {
+	if len(b) < packet.IPv4Len || b[0]>>4 != 4 {
+		return nil, ReasonHeader
+	}
+	hlen, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:4]))
+	if hlen < packet.IPv4Len || total < hlen || total > len(b) {
+		return nil, ReasonHeader
+	}
+	b = b[:total]
+	if !headerOK4(b[:hlen]) {
+		return nil, ReasonChecksum
+	}
+	if hlen > packet.IPv4Len {
+		return b, checkOptions(b[packet.IPv4Len:hlen])
+	}
+	return b, ReasonNone
 }
 
 // headerOK4 verifies the checksum of an IPv4 header (RFC 1071); nearly all

@@ -44,9 +44,8 @@ func (w *Forwarder) forward6(in uint16, p *fib.Port, f *packet.Frame, to destina
 	if isLinkLocal6(dstHi) {
 		return w.terminalLinkLocal(in, f, packet.IPv6(b))
 	}
-	addr := netip.AddrFrom16([16]byte(b[24:40]))
 	scoped := isLinkLocal6(srcHi)
-	id, ok := w.snap.Routes.Lookup(addr)
+	id, ok := w.snap.Routes.Lookup(netip.AddrFrom16([16]byte(b[24:40])))
 	if !ok {
 		return noRoute6(scoped, b[7])
 	}
@@ -57,36 +56,13 @@ func (w *Forwarder) forward6(in uint16, p *fib.Port, f *packet.Frame, to destina
 	if b[7] <= 1 {
 		return except(FaultTTL, 0)
 	}
-	port, mac, resolved := g.Port, packet.MAC{}, false
-	if g.Kind == fib.Gateway {
-		hop := &g.Hops[0]
-		if g.Buckets != nil {
-			hop = g.Pick(flow6(w.snap.Seed, b))
-		}
-		port, mac, resolved = hop.Port, hop.MAC, hop.Resolved
-	}
-	out := &w.snap.Ports[port]
-	if !out.Up {
-		return except(FaultUnreachable, port)
-	}
-	if g.Kind == fib.Connected && out.Neighbors != nil {
-		mac, resolved = out.Neighbors.Lookup(addr)
-	}
-	if !resolved {
-		return resolve(port)
-	}
-	fault := Fault(0)
-	if total > out.MTU || offloaded(&f.VNet) {
-		var reason Reason
-		if fault, reason = fit(f, b, out, false); reason != ReasonNone {
-			return drop(reason)
-		}
-		if fault == FaultTooBig {
-			return except(FaultTooBig, port)
-		}
+	port, mac, resolved := w.next(g, b)
+	v := w.leave(f, b, port, resolved, false)
+	if v.Action != Transmit {
+		return v
 	}
 	b[7]--
-	return send(f, total, out, port, mac, fault)
+	return w.send(f, total, mac, v)
 }
 
 // isLinkLocal6 reports whether an address whose upper half is hi is in

@@ -37,14 +37,6 @@ func parseIP(frame []byte) (p ipPacket, ok bool) {
 	return ipPacket{data: ip, src: ip.Src(), dst: ip.Dst(), mayFragment: !ip.DontFragment()}, true
 }
 
-// flow returns the hash that chooses the packet's next hop.
-func (p *ipPacket) flow(seed uint64) uint64 {
-	if p.v6 {
-		return flow6(seed, p.data)
-	}
-	return flow4(seed, p.data)
-}
-
 // etherType returns the EtherType of the packet's family.
 func (p *ipPacket) etherType() uint16 {
 	if p.v6 {
@@ -140,9 +132,6 @@ func (w *Forwarder) outputTo(f *packet.Frame, p *ipPacket, port uint16) Verdict 
 	if !out.Up {
 		return drop(ReasonUnreachable)
 	}
-	if out.Neighbors == nil {
-		return resolve(port)
-	}
 	mac, ok := out.Neighbors.Lookup(p.dst)
 	if !ok {
 		return resolve(port)
@@ -164,13 +153,13 @@ func (w *Forwarder) emit(f *packet.Frame, p *ipPacket, port uint16, mac packet.M
 		return drop(ReasonTooBig)
 	}
 	binary.BigEndian.PutUint16(f.Data[12:14], p.etherType())
-	return send(f, len(p.data), out, port, mac, fault)
+	return w.send(f, len(p.data), mac, Verdict{Action: Transmit, Fault: fault, Port: port})
 }
 
 // gatewayHop returns the next hop of a packet in a group of kind Gateway.
 func gatewayHop(s *fib.Snapshot, g *fib.Group, p *ipPacket) *fib.NextHop {
 	if g.Buckets != nil {
-		return g.Pick(p.flow(s.Seed))
+		return g.Pick(flow(s.Seed, p.data))
 	}
 	return &g.Hops[0]
 }

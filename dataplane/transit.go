@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"vrouter/dataplane/fib"
@@ -30,6 +31,49 @@ func deadEnd(g *fib.Group, scoped bool, ttl uint8) Verdict {
 		return except(FaultTTL, 0)
 	}
 	return except(FaultUnreachable, 0)
+}
+
+// next returns the neighbour to which transit packet b goes by group g, of
+// kind Connected or Gateway, and its port.
+func (w *Forwarder) next(g *fib.Group, b []byte) (port uint16, mac packet.MAC, resolved bool) {
+	if g.Kind == fib.Gateway {
+		hop := &g.Hops[0]
+		if g.Buckets != nil {
+			hop = g.Pick(flow(w.snap.Seed, b))
+		}
+		return hop.Port, hop.MAC, hop.Resolved
+	}
+	hosts := w.snap.Ports[g.Port].Neighbors
+	if b[0]>>4 == 4 {
+		mac, resolved = hosts.Lookup4(binary.BigEndian.Uint32(b[16:20]))
+	} else {
+		mac, resolved = hosts.Lookup6(binary.BigEndian.Uint64(b[24:32]), binary.BigEndian.Uint64(b[32:40]))
+	}
+	return g.Port, mac, resolved
+}
+
+// leave decides how transit packet b of frame f leaves by a port: the verdict
+// is Transmit where it does, with the Fault for send where it has to be cut.
+func (w *Forwarder) leave(f *packet.Frame, b []byte, port uint16, resolved, mayFragment bool) Verdict {
+	out := &w.snap.Ports[port]
+	v := Verdict{Action: Transmit, Port: port}
+	switch {
+	case !out.Up:
+		return except(FaultUnreachable, port)
+	case !resolved:
+		return resolve(port)
+	case len(b) <= out.MTU && !offloaded(&f.VNet):
+		return v
+	}
+	fault, reason := fit(f, b, out, mayFragment)
+	switch {
+	case reason != ReasonNone:
+		return drop(reason)
+	case fault == FaultTooBig:
+		return except(FaultTooBig, port)
+	}
+	v.Fault = fault
+	return v
 }
 
 // kind returns the kind of group that an address leads to; ok is false where
@@ -94,18 +138,18 @@ func fit(f *packet.Frame, b []byte, out *fib.Port, mayFragment bool) (Fault, Rea
 }
 
 // send rewrites the Ethernet header of a frame that carries an IP packet of
-// total bytes and goes to mac by port out; fault is 0, or what has still to be
-// done in Except.
-func send(f *packet.Frame, total int, out *fib.Port, port uint16, mac packet.MAC, fault Fault) Verdict {
+// total bytes and goes to mac by port v.Port. v is Transmit; where it has a
+// Fault, Except has to cut the frame before.
+func (w *Forwarder) send(f *packet.Frame, total int, mac packet.MAC, v Verdict) Verdict {
+	out := &w.snap.Ports[v.Port]
 	d := f.Data[:packet.EthernetLen+total]
 	copy(d[0:6], mac[:])
 	copy(d[6:12], out.MAC[:])
 	f.Data = d
-	if fault != 0 {
-		return except(fault, port)
-	}
-	if f.VNet.Flags&packet.VNetNeedsCsum != 0 && out.Offload&packet.OffloadCsum == 0 {
+	if v.Fault != 0 {
+		v.Action = Exception
+	} else if f.VNet.Flags&packet.VNetNeedsCsum != 0 && out.Offload&packet.OffloadCsum == 0 {
 		CompleteChecksum(f)
 	}
-	return Verdict{Action: Transmit, Port: port}
+	return v
 }

@@ -98,10 +98,10 @@ func (t *Table) SetNeighbor(port uint16, addr netip.Addr, mac packet.MAC, ok boo
 	}
 	if ok {
 		l.macs[addr] = mac
-		l.neighbors = l.neighbors.InsertPersist(hostPrefix(addr), mac)
+		l.neighbors = l.neighbors.With(addr, mac)
 	} else {
 		delete(l.macs, addr)
-		l.neighbors = l.neighbors.DeletePersist(hostPrefix(addr))
+		l.neighbors = l.neighbors.Without(addr)
 	}
 	for g := range t.byNeighbor[Neighbor{port, addr}] {
 		hops := slices.Clone(g.content.Hops)
@@ -216,7 +216,7 @@ func (t *Table) noteOwn(port uint16, addr netip.Addr, kind fib.Kind) {
 func (t *Table) link(port uint16) *link {
 	l := t.links[port]
 	if l == nil {
-		l = &link{macs: map[netip.Addr]packet.MAC{}, neighbors: &bart.Table[packet.MAC]{}}
+		l = &link{macs: map[netip.Addr]packet.MAC{}}
 		t.links[port] = l
 	}
 	return l

@@ -42,7 +42,7 @@ type address struct {
 // link is what the table knows of the hosts on one port's link.
 type link struct {
 	macs       map[netip.Addr]packet.MAC
-	neighbors  *bart.Table[packet.MAC] // the same, as published
+	neighbors  *fib.Neighbors // the same, as published
 	linkLocals []fib.LinkLocal
 }
 

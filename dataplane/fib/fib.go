@@ -87,8 +87,8 @@ type Port struct {
 	// IPv6 link-local addresses on the port. They are not in Routes: the same
 	// address may be in use on several links.
 	LinkLocals []LinkLocal
-	// Neighbors are the resolved hosts on the link, as host routes.
-	Neighbors *bart.Table[packet.MAC]
+	// Neighbors are the resolved hosts on the link.
+	Neighbors *Neighbors
 }
 
 // LinkLocal is an own or virtual IPv6 link-local address of a port.
