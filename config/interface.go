@@ -188,9 +188,6 @@ func isLinkLocal6(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() 
 // a destination would have two ways. Link-local prefixes are on every link.
 func (c *checker) overlaps(f *words, itf *iface, others []*iface) {
 	for _, p := range itf.Addresses {
-		if isLinkLocal6(p.Addr()) {
-			continue
-		}
 		for _, other := range others {
 			i := slices.IndexFunc(other.Addresses, func(q netip.Prefix) bool {
 				return !isLinkLocal6(q.Addr()) && p.Overlaps(q)
