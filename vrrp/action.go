@@ -26,9 +26,10 @@ type Send struct{ Advertisement Advertisement }
 // and refreshes come as Announce actions of their own.
 type Announce struct{}
 
-// Release says that the virtual MAC is served no longer. It comes exactly when
-// Forwarding turns from true to false: with the Transition that leaves Master,
-// or later, when the drain that followed it is over.
+// Release says that a drain is over and the virtual MAC is served no longer.
+// Where a Transition leaves Master without a drain, Forwarding is false from
+// then on and no Release follows; nor does one where a draining Machine becomes
+// Master again.
 type Release struct{ Reason string }
 
 func (Transition) action() {}

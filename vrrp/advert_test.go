@@ -152,16 +152,19 @@ func edit(b []byte, at int, value byte) []byte {
 	return b
 }
 
-func TestParse_discards(t *testing.T) {
+// badPacket is one that Parse must discard.
+type badPacket struct {
+	name     string
+	src, dst netip.Addr
+	ttl      uint8
+	b        []byte
+	want     Reason
+}
+
+func badPackets() []badPacket {
 	v2, v3, v6 := golden[0].bytes, golden[2].bytes, golden[4].bytes
 	other := netip.MustParseAddr("224.0.0.5")
-	tests := []struct {
-		name     string
-		src, dst netip.Addr
-		ttl      uint8
-		b        []byte
-		want     Reason
-	}{
+	return []badPacket{
 		{"TTL 254", routerA, GroupIPv4, 254, v3, ReasonTTL},
 		{"TTL 0", routerA, GroupIPv4, 0, v3, ReasonTTL},
 		{"TTL 64 from a unicast peer", routerA, routerB, 64, v3, ReasonTTL},
@@ -206,8 +209,11 @@ func TestParse_discards(t *testing.T) {
 		{"interval 0 beside reserved bits", routerA, GroupIPv4, 255, withSum(edit(edit(v3, 5, 0), 4, 0xf0), nil), ReasonInterval},
 		{"interval 0 of version 2", routerA, GroupIPv4, 255, withSum(edit(v2, 5, 0), nil), ReasonInterval},
 	}
+}
+
+func TestParse_discards(t *testing.T) {
 	seen := map[Reason]bool{}
-	for _, test := range tests {
+	for _, test := range badPackets() {
 		t.Run(test.name, func(t *testing.T) {
 			seen[test.want] = true
 			if _, got := Parse(test.src, test.dst, test.ttl, test.b); got != test.want {

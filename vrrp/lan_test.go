@@ -43,6 +43,8 @@ func (l *lan) do(s *station, actions []Action) {
 					l.t.Fatalf("becoming Master is action %d", i)
 				}
 				s.serving = true
+			} else if a.From == Master {
+				s.serving = !s.m.timers.drain.IsZero()
 			}
 			if a.From == a.To || a.Reason == "" || !a.At.Equal(l.now) {
 				l.t.Fatalf("odd %+v at %v", a, l.now)

@@ -288,13 +288,14 @@ func (m *Machine) drain(actions []Action, now time.Time, most time.Duration, rea
 	return actions
 }
 
-// release ends forwarding, where it has not ended yet.
+// release ends forwarding, where it has not ended yet; the end of a drain is an
+// action of its own.
 func (m *Machine) release(actions []Action, reason string) []Action {
-	m.timers.drain = time.Time{}
-	if !m.serving {
+	m.serving = false
+	if m.timers.drain.IsZero() {
 		return actions
 	}
-	m.serving = false
+	m.timers.drain = time.Time{}
 	return append(actions, Release{reason})
 }
 

@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// TestTable is every state against every advertisement: what is done, the
-// state that follows, and each timer (0: not running) after the epoch.
-func TestTable(t *testing.T) {
-	type row struct {
-		from    State
-		edits   []func(*Config)
-		adverts string // which ones: see heard
-		actions string
-		to      State
-		down    time.Duration
-		advert  time.Duration
-		reason  Reason
-	}
+// tableRow is one or more advertisements heard in one state.
+type tableRow struct {
+	from    State
+	edits   []func(*Config)
+	adverts string // which ones: see heard
+	actions string
+	to      State
+	down    time.Duration
+	advert  time.Duration
+	reason  Reason
+}
+
+func tableRows() []tableRow {
 	v2, np := []func(*Config){version2}, []func(*Config){noPreempt}
 	v2np := []func(*Config){version2, noPreempt}
 	own, own2 := []func(*Config){owner}, []func(*Config){owner, version2}
 	const all = "zero lower equal-lesser equal-greater higher"
-	rows := []row{
+	return []tableRow{
 		{Initialize, nil, all, "", Initialize, 0, 0, ReasonNotRunning},
 		{Initialize, v2, all, "", Initialize, 0, 0, ReasonNotRunning},
 
@@ -44,16 +44,16 @@ func TestTable(t *testing.T) {
 		// The Master became it at 3.609375 s and hears the packet at 4 s.
 		{Master, nil, "zero", "send 100", Master, 0, 5 * sec, 0},
 		{Master, nil, "lower equal-lesser", "send 100", Master, 0, down100 + sec, 0},
-		{Master, nil, "equal-greater higher", "Master>Backup, release", Backup, 4*sec + learned, 0, 0},
+		{Master, nil, "equal-greater higher", "Master>Backup", Backup, 4*sec + learned, 0, 0},
 		{Master, np, "zero", "send 100", Master, 0, 5 * sec, 0},
 		{Master, np, "lower equal-lesser", "send 100", Master, 0, down100 + sec, 0},
-		{Master, np, "equal-greater higher", "Master>Backup, release", Backup, 4*sec + learned, 0, 0},
+		{Master, np, "equal-greater higher", "Master>Backup", Backup, 4*sec + learned, 0, 0},
 		{Master, v2, "zero", "send 100", Master, 0, 5 * sec, 0},
 		{Master, v2, "lower equal-lesser", "", Master, 0, down100 + sec, 0},
-		{Master, v2, "equal-greater higher", "Master>Backup, release", Backup, 4*sec + down100, 0, 0},
+		{Master, v2, "equal-greater higher", "Master>Backup", Backup, 4*sec + down100, 0, 0},
 		{Master, v2np, "zero", "send 100", Master, 0, 5 * sec, 0},
 		{Master, v2np, "lower equal-lesser", "", Master, 0, down100 + sec, 0},
-		{Master, v2np, "equal-greater higher", "Master>Backup, release", Backup, 4*sec + down100, 0, 0},
+		{Master, v2np, "equal-greater higher", "Master>Backup", Backup, 4*sec + down100, 0, 0},
 
 		// The owner became Master at 0; its timer is due at 5 s.
 		{Master, own, "zero", "send 255", Master, 0, 5 * sec, 0},
@@ -62,7 +62,12 @@ func TestTable(t *testing.T) {
 		{Master, own2, "lower", "", Master, 0, 5 * sec, 0},
 		{Master, own2, "equal-lesser equal-greater", "", Master, 0, 5 * sec, ReasonOwnerConflict},
 	}
-	for _, row := range rows {
+}
+
+// TestTable is every state against every advertisement: what is done, the
+// state that follows, and each timer (0: not running) after the epoch.
+func TestTable(t *testing.T) {
+	for _, row := range tableRows() {
 		for _, name := range strings.Fields(row.adverts) {
 			r := newRig(t, row.edits...)
 			title := fmt.Sprintf("%v v%d priority %d preempt %v hears %s", row.from, r.m.cfg.Version, r.m.cfg.Priority, r.m.cfg.Preempt, name)
@@ -100,33 +105,34 @@ func TestTable_of_events(t *testing.T) {
 		event   string
 		actions string
 		to      State
+		drains  bool
 	}{
-		{Initialize, prio(100), "start", "Initialize>Backup", Backup},
-		{Initialize, owner, "start", "Initialize>Master, send 255, announce", Master},
-		{Initialize, prio(100), "down", "", Initialize},
-		{Initialize, prio(100), "stop", "", Initialize},
-		{Initialize, prio(100), "early", "", Initialize},
-		{Initialize, prio(100), "due", "", Initialize},
-		{Initialize, prio(100), "resume", "", Initialize},
-		{Initialize, prio(100), "switchover", "", Initialize},
-		{Backup, prio(100), "start", "", Backup},
-		{Backup, prio(100), "down", "Backup>Initialize", Initialize},
-		{Backup, prio(100), "stop", "Backup>Initialize", Initialize},
-		{Backup, prio(100), "early", "", Backup},
-		{Backup, prio(100), "due", "Backup>Master, send 100, announce", Master},
-		{Backup, prio(100), "resume", "", Backup},
-		{Backup, prio(100), "switchover", "", Backup},
-		{Master, prio(100), "start", "", Master},
-		{Master, prio(100), "down", "Master>Initialize, release", Initialize},
-		{Master, prio(100), "stop", "send 0, Master>Initialize", Initialize},
-		{Master, noDrain, "stop", "send 0, Master>Initialize, release", Initialize},
-		{Master, prio(100), "early", "", Master},
-		{Master, prio(100), "due", "send 100", Master},
-		{Master, prio(100), "resume", "Master>Backup, release", Backup},
-		{Master, owner, "resume", "Master>Backup, release", Backup},
-		{Master, prio(100), "switchover", "send 0, Master>Backup", Backup},
-		{Master, noDrain, "switchover", "send 0, Master>Backup, release", Backup},
-		{Master, owner, "switchover", "", Master},
+		{Initialize, prio(100), "start", "Initialize>Backup", Backup, false},
+		{Initialize, owner, "start", "Initialize>Master, send 255, announce", Master, false},
+		{Initialize, prio(100), "down", "", Initialize, false},
+		{Initialize, prio(100), "stop", "", Initialize, false},
+		{Initialize, prio(100), "early", "", Initialize, false},
+		{Initialize, prio(100), "due", "", Initialize, false},
+		{Initialize, prio(100), "resume", "", Initialize, false},
+		{Initialize, prio(100), "switchover", "", Initialize, false},
+		{Backup, prio(100), "start", "", Backup, false},
+		{Backup, prio(100), "down", "Backup>Initialize", Initialize, false},
+		{Backup, prio(100), "stop", "Backup>Initialize", Initialize, false},
+		{Backup, prio(100), "early", "", Backup, false},
+		{Backup, prio(100), "due", "Backup>Master, send 100, announce", Master, false},
+		{Backup, prio(100), "resume", "", Backup, false},
+		{Backup, prio(100), "switchover", "", Backup, false},
+		{Master, prio(100), "start", "", Master, false},
+		{Master, prio(100), "down", "Master>Initialize", Initialize, false},
+		{Master, prio(100), "stop", "send 0, Master>Initialize", Initialize, true},
+		{Master, noDrain, "stop", "send 0, Master>Initialize", Initialize, false},
+		{Master, prio(100), "early", "", Master, false},
+		{Master, prio(100), "due", "send 100", Master, false},
+		{Master, prio(100), "resume", "Master>Backup", Backup, false},
+		{Master, owner, "resume", "Master>Backup", Backup, false},
+		{Master, prio(100), "switchover", "send 0, Master>Backup", Backup, true},
+		{Master, noDrain, "switchover", "send 0, Master>Backup", Backup, false},
+		{Master, owner, "switchover", "", Master, false},
 	}
 	for _, test := range tests {
 		t.Run(fmt.Sprint(test.from, " ", test.event), func(t *testing.T) {
@@ -137,6 +143,7 @@ func TestTable_of_events(t *testing.T) {
 			r.want(actions, test.actions)
 			r.state(test.to)
 			r.checkInfo(before, actions)
+			r.forwarding(test.to == Master || test.drains)
 		})
 	}
 }
@@ -151,7 +158,7 @@ func (r *rig) checkInfo(before Info, actions []Action) {
 		case Transition:
 			want.Transitions++
 			want.Since, want.LastReason, want.State = a.At, a.Reason, a.To
-			want.Forwarding = want.Forwarding || a.To == Master
+			want.Forwarding = a.To == Master || !r.m.timers.drain.IsZero()
 		case Release:
 			want.Forwarding = false
 		}
