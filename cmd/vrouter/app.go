@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vrouter/config"
 	"vrouter/control"
 )
 
@@ -66,6 +67,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	err := root.ExecuteContext(ctx)
 	var usage *usageError
 	var failed *control.Error
+	var mistakes config.Errors
 	switch {
 	case err == nil:
 		return exitDone
@@ -73,6 +75,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(a.stderr, "vrouter: %s\nSee \"%s --help\".\n", usage.message, usage.command.CommandPath())
 		return exitUsage
+	case errors.As(err, &mistakes):
+		fmt.Fprintln(a.stderr, mistakes) // FILE:LINE first, for editors
 	case errors.As(err, &failed):
 		fmt.Fprintf(a.stderr, "vrouter: %s\n", printable(failed.Message))
 		if failed.Remedy != "" {
