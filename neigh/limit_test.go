@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,8 +18,10 @@ func nth(port uint16, i int) Key {
 }
 
 // scan resolves n addresses, rate of them a second, from the nth on.
-func (b *bench) scan(port uint16, from, n, rate int) (solicits int) {
+// It returns the number of solicitations, and of addresses solicited.
+func (b *bench) scan(port uint16, from, n, rate int) (solicits, addresses int) {
 	b.t.Helper()
+	seen := map[Key]bool{}
 	for i := range n {
 		b.now = b.now.Add(time.Second / time.Duration(rate))
 		for _, a := range append(b.c.Advance(b.now), b.c.Resolve(b.now, nth(port, from+i), pkt("scan"))...) {
@@ -25,13 +29,14 @@ func (b *bench) scan(port uint16, from, n, rate int) (solicits int) {
 			case Solicit:
 				if a.MAC.IsZero() && a.Key.Port == port {
 					solicits++
+					seen[a.Key] = true
 				}
 			case Update:
 				b.t.Fatalf("the scan changed %v", a)
 			}
 		}
 	}
-	return solicits
+	return solicits, len(seen)
 }
 
 func TestRFC6583_AScanIsBoundedInEntriesAndSolicitations(t *testing.T) {
@@ -41,9 +46,14 @@ func TestRFC6583_AScanIsBoundedInEntriesAndSolicitations(t *testing.T) {
 	}
 	b.run(time.Second) // the burst is there again
 	const seconds = 10
-	solicits := b.scan(0, 1000, seconds*10000, 10000)
+	solicits, addresses := b.scan(0, 1000, seconds*10000, 10000)
 	if limit := 500*seconds + 250; solicits > limit || solicits < 400*seconds {
 		t.Errorf("%d solicitations in %d s, want up to %d", solicits, seconds, limit)
+	}
+	// The budget is for those who have not been asked: among them are the
+	// hosts that exist.
+	if addresses < solicits*9/10 {
+		t.Errorf("%d solicitations ask for only %d addresses", solicits, addresses)
 	}
 	if n := b.c.Len(); n > 100+512 {
 		t.Errorf("%d entries", n)
@@ -150,6 +160,45 @@ func TestFirstProbesArePaced(t *testing.T) {
 		if want := min(250+500*second, 2000); len(probed) < want-5 || len(probed) > want+5 {
 			t.Errorf("%d probed after %d s, want %d", len(probed), second, want)
 		}
+	}
+}
+
+func TestAPlaceInTheQueueOfProbesIsUsedOnce(t *testing.T) {
+	b := newBench(t, Config{SolicitRate: 1, SolicitBurst: 1})
+	for i := range 3 {
+		b.c.Learn(b.now, nth(0, i+1), macA, Request)
+	}
+	probe := func(key Key) string { return fmt.Sprintf("probe %v at %v", key.Addr, macA) }
+	lines := b.run(5 * time.Second)
+	var waiting []Key
+	for e := range b.c.All() {
+		if e.State == Stale {
+			waiting = append(waiting, e.Key)
+		} else {
+			b.c.Learn(b.now, e.Key, macA, Reply)
+		}
+	}
+	if len(lines) != 1 || len(waiting) != 2 {
+		t.Fatalf("%q, and %v wait", lines, waiting)
+	}
+	// A packet does not take the place away.
+	b.want(b.c.Resolve(b.now, waiting[0], pkt("p")), fmt.Sprintf("send %v: p", waiting[0].Addr))
+	b.state(waiting[0], "stale", macA)
+	// An answer makes it void: the next time they queue again.
+	b.run(500 * time.Millisecond)
+	for _, key := range waiting {
+		b.c.Learn(b.now, key, macA, Reply)
+	}
+	first := map[string]string{}
+	for _, line := range b.run(32 * time.Second) {
+		at, what, _ := strings.Cut(line, ": ")
+		if first[what] == "" {
+			first[what] = at
+		}
+	}
+	at := []string{first[probe(waiting[0])], first[probe(waiting[1])]}
+	if slices.Sort(at); !slices.Equal(at, []string{"36", "37"}) {
+		t.Errorf("first probes at %q", at)
 	}
 }
 

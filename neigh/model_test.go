@@ -359,8 +359,8 @@ func (l *ledger) balance(t *rapid.T, c *Cache) {
 		if ok {
 			known++
 		}
-		if e.queue == nil != (e.kept || e.proven) {
-			t.Fatalf("%+v: in a queue: %t", e, e.queue != nil)
+		if e.queue == nil != (e.kept || e.proven) || e.proven != l.proven[key] || e.slot && e.state != Stale {
+			t.Fatalf("%+v: in a queue: %t, proven: %t", e, e.queue != nil, l.proven[key])
 		}
 	}
 	dropped := int(c.counters.waitingDropped)
