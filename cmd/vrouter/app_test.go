@@ -71,6 +71,7 @@ func TestScreens(t *testing.T) {
 	for _, test := range []struct{ name, socket, args string }{
 		{"vrrp", busy, "show vrrp"},
 		{"vrrp_master", busy, "show vrrp lan4"},
+		{"vrrp_master_all", busy, "show vrrp lan4 --all"},
 		{"vrrp_backup", busy, "show vrrp dmz4"},
 		{"vrrp_initialize", busy, "show vrrp old"},
 		{"interfaces", busy, "show interfaces"},
@@ -137,6 +138,57 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// exitCases name sockets in capitals: of a router that works (UP), whose pings
+// get no answer (DARK), that refuses everything (REFUSED), and none (ABSENT).
+var exitCases = []struct {
+	args   string
+	status int
+	output string // part of stdout, where the status is done; else of stderr
+}{
+	{"version", exitDone, "vrouter development"},
+	{"--help", exitDone, "Available Commands"},
+	{"help show", exitDone, "vrouter show"},
+	{"show vrrp -s UP", exitDone, "Master"},
+	{"show vrrp -s UP lan6", exitDone, "IPv6"},
+	{"-s UP show vrrp", exitDone, "Master"},
+	{"show -s UP vrrp", exitDone, "Master"},
+	{"switchover lan4 -s UP", exitDone, "handing over"},
+
+	{"show vrrp -s ABSENT", exitFailed, "no vrouter is running: there is no socket ABSENT"},
+	{"show vrrp --json -s ABSENT", exitFailed, `start one with "vrouter run`},
+	{"show events --follow -s ABSENT", exitFailed, "no vrouter is running"},
+	{"switchover lan4 -s ABSENT", exitFailed, "no vrouter is running"},
+	{"ping 192.0.2.1 -s ABSENT", exitFailed, "no vrouter is running"},
+	{"show vrrp lan5 -s UP", exitFailed, `no virtual router "lan5"`},
+	{"show vrrp lan5 --json -s UP", exitFailed, "known ones: lan4, lan6, dmz4, old"},
+	{"switchover lan5 -s UP", exitFailed, `no virtual router "lan5"`},
+	{"show routes -s REFUSED", exitFailed, "lan4 is not Master\n  ask the Master"},
+	{"ping 203.0.113.1 -n 2 -s DARK", exitFailed, ""},
+	{"ping 203.0.113.1 -n 2000000 -s UP", exitFailed, "count out of range"},
+	{"ping 203.0.113.1 -i 1ms -s UP", exitFailed, "interval out of range"},
+	{"ping 224.0.0.1 -s UP", exitFailed, "cannot ping 224.0.0.1"},
+	{"check -c /nonexistent/vrouter.toml", exitFailed, "there is no file /nonexistent/vrouter.toml"},
+
+	{"", exitUsage, "say a command: "},
+	{"shwo", exitUsage, `unknown command "shwo"`},
+	{"--nope", exitUsage, "unknown flag: --nope"},
+	{"show", exitUsage, "say a topic: vrrp interfaces routes"},
+	{"show interface", exitUsage, "did you mean interfaces?"},
+	{"show weather", exitUsage, "known ones: vrrp interfaces routes"},
+	{"show vrrp a b", exitUsage, `unexpected argument "b"`},
+	{"show routes a", exitUsage, `unexpected argument "a"`},
+	{"show routes --all", exitUsage, "unknown flag: --all"},
+	{"show events --since=-1", exitUsage, "invalid argument"},
+	{"switchover", exitUsage, "the name of a virtual router is missing"},
+	{"switchover a b", exitUsage, `unexpected argument "b"`},
+	{"ping", exitUsage, "the address is missing"},
+	{"ping gateway", exitUsage, `"gateway" is not an IP address`},
+	{"ping 192.0.2.1 -n x", exitUsage, "invalid argument"},
+	{"check file", exitUsage, `unexpected argument "file"`},
+	{"check -c", exitUsage, "flag needs an argument"},
+	{"version 2", exitUsage, `unexpected argument "2"`},
+}
+
 func TestExitStatus(t *testing.T) {
 	fake := controltest.New()
 	silent := controltest.New()
@@ -145,56 +197,10 @@ func TestExitStatus(t *testing.T) {
 	refusing.Err = &control.Error{Status: 409, Message: "lan4 is not Master", Remedy: "ask the Master"}
 	up, dark, refused := serve(t, fake), serve(t, silent), serve(t, refusing)
 	absent := filepath.Join(t.TempDir(), "absent")
-	for _, test := range []struct {
-		args   string
-		status int
-		output string // part of stdout, where the status is done; else of stderr
-	}{
-		{"version", exitDone, "vrouter development"},
-		{"--help", exitDone, "Available Commands"},
-		{"help show", exitDone, "vrouter show"},
-		{"show vrrp -s " + up, exitDone, "Master"},
-		{"show vrrp -s " + up + " lan6", exitDone, "IPv6"},
-		{"-s " + up + " show vrrp", exitDone, "Master"},
-		{"show -s " + up + " vrrp", exitDone, "Master"},
-		{"switchover lan4 -s " + up, exitDone, "handing over"},
-
-		{"show vrrp -s " + absent, exitFailed, "no vrouter is running: there is no socket " + absent},
-		{"show vrrp --json -s " + absent, exitFailed, `start one with "vrouter run`},
-		{"show events --follow -s " + absent, exitFailed, "no vrouter is running"},
-		{"switchover lan4 -s " + absent, exitFailed, "no vrouter is running"},
-		{"ping 192.0.2.1 -s " + absent, exitFailed, "no vrouter is running"},
-		{"show vrrp lan5 -s " + up, exitFailed, `no virtual router "lan5"`},
-		{"show vrrp lan5 --json -s " + up, exitFailed, "known ones: lan4, lan6, dmz4, old"},
-		{"switchover lan5 -s " + up, exitFailed, `no virtual router "lan5"`},
-		{"show routes -s " + refused, exitFailed, "lan4 is not Master\n  ask the Master"},
-		{"ping 203.0.113.1 -n 2 -s " + dark, exitFailed, ""},
-		{"ping 203.0.113.1 -n 2000000 -s " + up, exitFailed, "count out of range"},
-		{"ping 203.0.113.1 -i 1ms -s " + up, exitFailed, "interval out of range"},
-		{"ping 224.0.0.1 -s " + up, exitFailed, "cannot ping 224.0.0.1"},
-		{"check -c /nonexistent/vrouter.toml", exitFailed, "there is no file /nonexistent/vrouter.toml"},
-
-		{"", exitUsage, "say a command: "},
-		{"shwo", exitUsage, `unknown command "shwo"`},
-		{"--nope", exitUsage, "unknown flag: --nope"},
-		{"show", exitUsage, "say a topic: vrrp interfaces routes"},
-		{"show interface", exitUsage, "did you mean interfaces?"},
-		{"show weather", exitUsage, "known ones: vrrp interfaces routes"},
-		{"show vrrp a b", exitUsage, `unexpected argument "b"`},
-		{"show routes a", exitUsage, `unexpected argument "a"`},
-		{"show routes --all", exitUsage, "unknown flag: --all"},
-		{"show events --since=-1", exitUsage, "invalid argument"},
-		{"switchover", exitUsage, "the name of a virtual router is missing"},
-		{"switchover a b", exitUsage, `unexpected argument "b"`},
-		{"ping", exitUsage, "the address is missing"},
-		{"ping gateway", exitUsage, `"gateway" is not an IP address`},
-		{"ping 192.0.2.1 -n x", exitUsage, "invalid argument"},
-		{"check file", exitUsage, `unexpected argument "file"`},
-		{"check -c", exitUsage, "flag needs an argument"},
-		{"version 2", exitUsage, `unexpected argument "2"`},
-	} {
+	names := strings.NewReplacer("UP", up, "DARK", dark, "REFUSED", refused, "ABSENT", absent)
+	for _, test := range exitCases {
 		t.Run(test.args, func(t *testing.T) {
-			r := command(t, "", nil, strings.Fields(test.args)...)
+			r := command(t, "", nil, strings.Fields(names.Replace(test.args))...)
 			if r.status != test.status {
 				t.Errorf("status %d, want %d\n%s%s", r.status, test.status, r.stdout, r.stderr)
 			}
@@ -205,8 +211,8 @@ func TestExitStatus(t *testing.T) {
 					t.Errorf("stderr %q", r.stderr)
 				}
 			}
-			if !strings.Contains(output, test.output) {
-				t.Errorf("%q does not contain %q", output, test.output)
+			if want := names.Replace(test.output); !strings.Contains(output, want) {
+				t.Errorf("%q does not contain %q", output, want)
 			}
 			if test.status == exitUsage && r.stdout != "" {
 				t.Errorf("a mistake of usage wrote to stdout: %q", r.stdout)

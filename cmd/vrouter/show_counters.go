@@ -63,14 +63,17 @@ func section(s *screen, title string, draw func(*screen)) {
 
 // drawNumbers lists counters by name, exactly: they are for comparing.
 func drawNumbers(s *screen, numbers map[string]uint64, indent string, all bool) {
+	var names []string
 	nameWidth, width := 0, 0
 	for name, n := range numbers {
-		nameWidth, width = max(nameWidth, len(name)), max(width, len(strconv.FormatUint(n, 10)))
-	}
-	for _, name := range slices.Sorted(maps.Keys(numbers)) {
-		if n := numbers[name]; n > 0 || all {
-			fmt.Fprintf(s, "%s%-*s  %*d\n", indent, nameWidth, printable(name), width, n)
+		if n > 0 || all {
+			names = append(names, name)
+			nameWidth, width = max(nameWidth, len(name)), max(width, len(strconv.FormatUint(n, 10)))
 		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		fmt.Fprintf(s, "%s%-*s  %*d\n", indent, nameWidth, printable(name), width, numbers[name])
 	}
 }
 

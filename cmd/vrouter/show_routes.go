@@ -54,6 +54,8 @@ func routeTargets(r *router.RouteStatus) (targets []cell) {
 		switch {
 		case r.Type == "local":
 			targets = append(targets, text("this router, on "+h.Interface))
+		case r.Type != "unicast":
+			targets = append(targets, text(r.Type+", on "+h.Interface))
 		case !h.Via.IsValid():
 			targets = append(targets, text("directly on "+h.Interface))
 		case !h.Resolved:

@@ -19,7 +19,8 @@ const (
 )
 
 func (a *app) showVRRPCommand() *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	c := &cobra.Command{
 		Use:   "vrrp [NAME]",
 		Short: "Virtual routers; with a name everything about one",
 		Args:  arguments(0, 1, ""),
@@ -27,9 +28,11 @@ func (a *app) showVRRPCommand() *cobra.Command {
 			if len(args) == 0 {
 				return a.show(cmd, "vrrp", nil, drawVRRP)
 			}
-			return a.show(cmd, "vrrp", url.Values{"name": {args[0]}}, drawVirtualRouter(args[0]))
+			return a.show(cmd, "vrrp", url.Values{"name": {args[0]}}, drawVirtualRouter(args[0], all))
 		},
 	}
+	c.Flags().BoolVar(&all, "all", false, "with NAME: also counters that are zero")
+	return c
 }
 
 func drawVRRP(ctx context.Context, c *control.Client, s *screen, now time.Time) error {
@@ -117,8 +120,9 @@ func firstAddress(v *control.VirtualRouter) string {
 	return first.String()
 }
 
-// drawVirtualRouter draws the page of one virtual router.
-func drawVirtualRouter(name string) screenFunc {
+// drawVirtualRouter draws the page of one virtual router, with counters that
+// are not zero, or with all.
+func drawVirtualRouter(name string, all bool) screenFunc {
 	return func(ctx context.Context, c *control.Client, s *screen, now time.Time) error {
 		routers, err := c.VRRP(ctx, name)
 		if err != nil {
@@ -126,6 +130,11 @@ func drawVirtualRouter(name string) screenFunc {
 		}
 		for i := range routers {
 			drawPage(s, &routers[i], now)
+			var counters screen
+			drawNumbers(&counters, routers[i].Counters, "    ", all)
+			if counters.Len() > 0 {
+				s.WriteString("  counters\n" + counters.String())
+			}
 		}
 		return nil
 	}
@@ -167,9 +176,5 @@ func drawPage(s *screen, v *control.VirtualRouter, now time.Time) {
 			milliseconds(v.MasterDownIntervalMS), milliseconds(v.SkewTimeMS))},
 	} {
 		fmt.Fprintf(s, "  %-16s%s\n", line[0], printable(line[1]))
-	}
-	if len(v.Counters) > 0 {
-		s.WriteString("  counters\n")
-		drawNumbers(s, v.Counters, "    ", true)
 	}
 }

@@ -54,7 +54,7 @@ func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		-time.Second:                           "0s",
 		0:                                      "0s",
-		999 * time.Microsecond:                 "0ms",
+		999 * time.Microsecond:                 "<1ms",
 		40 * time.Millisecond:                  "40ms",
 		59*time.Second + 999*time.Millisecond:  "59s",
 		time.Minute:                            "1m",

@@ -229,6 +229,7 @@ func routes() []router.RouteStatus {
 		route("0.0.0.0/0", "static", "unicast", 1, hop("203.0.113.1", "wan", true), hop("203.0.113.9", "wan", false)),
 		route("192.0.2.0/24", "connected", "unicast", 0, hop("", "lan", true)),
 		route("192.0.2.1/32", "virtual", "local", 0, hop("", "lan", true)),
+		route("192.0.2.255/32", "local", "broadcast", 0, hop("", "lan", true)),
 		route("198.51.100.0/24", "static", "blackhole", 10),
 		route("2001:db8:1::/64", "connected", "unicast", 0, hop("", "lan", true)),
 	}
