@@ -22,9 +22,9 @@ type Owner func(addr netip.Addr) (mac packet.MAC, ok bool)
 // 5227 2.1.1).
 //
 // The reply leaves from the MAC that it tells. For a virtual address RFC 9568
-// 8.1.2 remarks that the frame's source is the physical MAC; we use the
-// virtual one, as Linux does with keepalived's macvlan: then each answer also
-// shows the switches where the virtual MAC is.
+// 8.1.2 forbids the physical MAC in the ARP packet; that the frame's source is
+// the virtual one too, as with keepalived's macvlan on Linux, shows the
+// switches with each answer where the virtual MAC is.
 func Answer(p Packet, own Owner) []byte {
 	if p.Op != OpRequest {
 		return nil
