@@ -1,7 +1,6 @@
 package netstack
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -226,19 +225,6 @@ func (e *Engine) inject(t transit) {
 	l.InjectInbound(proto, pkt)
 }
 
-// expireTTL makes gVisor see that an IPv4 packet with TTL 1 must not be
-// forwarded: it checks for 0 only, before it decrements (ipv4.go,
-// forwardUnicastPacket), unlike its IPv6.
-func expireTTL(b []byte) {
-	if b[8] != 1 {
-		return
-	}
-	old := binary.BigEndian.Uint16(b[8:])
-	b[8] = 0
-	check := packet.UpdateChecksum(binary.BigEndian.Uint16(b[10:]), old, binary.BigEndian.Uint16(b[8:]))
-	binary.BigEndian.PutUint16(b[10:], check)
-}
-
 // send takes what gVisor writes, and is false where the queue is full.
 func (e *Engine) send(port uint16, pkt *stack.PacketBuffer) bool {
 	p := Packet{Port: port, Via: fromAddress(pkt.EgressRoute.NextHop)}
@@ -262,7 +248,6 @@ func (e *Engine) collect() []Packet {
 	for {
 		select {
 		case p := <-e.out:
-			completeTooBig(e.applied, p.Data[Headroom:])
 			all = append(all, p)
 		default:
 			return all
@@ -270,7 +255,12 @@ func (e *Engine) collect() []Packet {
 	}
 }
 
+// finish mends what gVisor made of t, and hands it on.
 func (e *Engine) finish(t transit, all []Packet) {
+	for _, p := range all {
+		restoreOffset(t.data, p.Data[Headroom:])
+		completeTooBig(e.applied, p.Data[Headroom:])
+	}
 	if t.answer != nil {
 		t.answer <- all
 		return
@@ -279,27 +269,6 @@ func (e *Engine) finish(t transit, all []Packet) {
 		e.emitted.Add(1)
 		e.emit(p.Port, p.Data)
 	}
-}
-
-// completeTooBig puts the MTU into a packet-too-big message of gVisor, which
-// sends it with MTU 0 (icmp.go, returnError; RFC 4443 3.2 wants that of the
-// next hop's link).
-func completeTooBig(p *plan, b []byte) {
-	ip, ok := packet.ParseIPv6(b)
-	if !ok || ip.NextHeader() != packet.ProtoICMPv6 || len(ip.Payload()) < echoLen+packet.IPv6Len {
-		return
-	}
-	msg := ip.Payload()
-	if msg[0] != packet.ICMPv6TooBig || binary.BigEndian.Uint32(msg[4:]) != 0 {
-		return
-	}
-	dst := netip.AddrFrom16([16]byte(msg[echoLen+24 : echoLen+40]))
-	mtu := p.mtu(dst)
-	binary.BigEndian.PutUint32(msg[4:], uint32(mtu))
-	check := binary.BigEndian.Uint16(msg[2:])
-	check = packet.UpdateChecksum(check, 0, uint16(mtu>>16))
-	check = packet.UpdateChecksum(check, 0, uint16(mtu))
-	binary.BigEndian.PutUint16(msg[2:], check)
 }
 
 // cut returns a copy of the IP packet at the start of b, without padding.

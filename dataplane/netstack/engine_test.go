@@ -107,6 +107,9 @@ func TestEngineForwardsRandomPacketsByTheRoutes(t *testing.T) {
 			payload[j] = byte(rng.Uint32())
 		}
 		b := datagram(src, dst, ttl, payload)
+		if i%7 == 0 { // a wrong checksum is the receiver's to find
+			put(b[len(b)-len(payload)-2:], uint16(rng.Uint32()))
+		}
 		g, routed := n.oracle(addr(dst))
 		want := g.Kind
 		if addr(dst).Is6() && routed && g.Kind == fib.Connected && g.Port == 3 {
@@ -237,6 +240,43 @@ func TestEngineFragmentsOrReportsTheMTU(t *testing.T) {
 	}
 }
 
+func TestEngineCutsAFragmentAgain(t *testing.T) {
+	e := testEngine(t)
+	for _, more := range []bool{false, true} {
+		for _, offset := range []int{0, 1480, 62160} {
+			b := ip("192.0.2.77", "198.51.100.9", 64, packet.ProtoUDP, bytes.Repeat([]byte("0123456789abcdef"), 92))
+			put(b[6:], uint16(offset/8))
+			if more {
+				b[6] |= 0x20
+			}
+			put(b[10:], 0)
+			put(b[10:], packet.Checksum(packet.Sum(0, b[:20])))
+			var whole []byte
+			out := e.ForwardOne(0, b)
+			for i, p := range out {
+				h, ok := packet.ParseIPv4(p.Data[Headroom:])
+				if !ok || !h.HeaderOK() || len(h) > 600 || h.FragmentOffset() != offset+len(whole) ||
+					h.MoreFragments() != (more || i < len(out)-1) {
+					t.Fatalf("offset %d, more %v: piece %d is %x", offset, more, i, p.Data[Headroom:])
+				}
+				whole = append(whole, h.Payload()...)
+			}
+			if !bytes.Equal(whole, b[packet.IPv4Len:]) {
+				t.Fatalf("offset %d: %d bytes in %d pieces, want %d", offset, len(whole), len(out), len(b)-packet.IPv4Len)
+			}
+		}
+	}
+	b := ip("192.0.2.77", "198.51.100.130", 64, packet.ProtoUDP, make([]byte, 80))
+	put(b[6:], 185) // fits: only the TTL changes
+	put(b[10:], 0)
+	put(b[10:], packet.Checksum(packet.Sum(0, b[:20])))
+	out := e.ForwardOne(0, b)
+	if len(out) != 1 {
+		t.Fatalf("%d packets, want 1", len(out))
+	}
+	expectForwarded(t, out[0].Data[Headroom:], b)
+}
+
 func TestEngineSurvivesAFullQueueAndTinyMTUs(t *testing.T) {
 	// gVisor ends the process on unexpected errors of a link.
 	n := testNetwork()
@@ -270,7 +310,7 @@ func TestEngineDoesNotForwardWhatStaysOnItsLink(t *testing.T) {
 		datagram("2001:db8:1::77", "ff0e::9", 64, nil),
 		datagram("192.0.2.77", "224.0.1.9", 64, nil),
 		datagram("192.0.2.77", "255.255.255.255", 64, nil),
-		datagram("192.0.2.77", "192.0.2.255", 64, nil), // directed broadcast
+		echo("192.0.2.77", "192.0.2.255", 64, 1, 8), // directed broadcast
 		datagram("192.0.2.77", "127.0.0.1", 64, nil),
 		datagram("2001:db8:1::77", "::1", 64, nil),
 		datagram("0.0.0.0", "198.51.100.130", 64, nil),

@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -80,6 +81,11 @@ func TestMembershipIsReportedWhenItBeginsAndEnds(t *testing.T) {
 	out.find(t, "IGMP report", isReport(t, 0, "192.0.2.2", "224.0.0.18", true))
 	out.find(t, "MLD report", isReport(t, 0, "fe80::5", "ff02::12", true))
 	out.find(t, "MLD report", isReport(t, 1, "fe80::6", "ff02::12", true))
+	for _, p := range out.all() { // RFC 3810 5.2.13: from a link-local address
+		if a := parse(t, p.Data); a.src == netip.IPv6Unspecified() && a.dst == addr("ff02::16") {
+			t.Errorf("MLD report from the unspecified address: %x", p.Data)
+		}
+	}
 	must(t, s.SetGroups(map[uint16][]netip.Addr{1: {addr("ff02::12")}}))
 	out.find(t, "IGMP leave", isReport(t, 0, "192.0.2.2", "224.0.0.18", false))
 	out.find(t, "MLD leave", isReport(t, 0, "fe80::5", "ff02::12", false))
@@ -135,6 +141,36 @@ func TestMembershipIsReportedAgainAfterAGeneralQuery(t *testing.T) {
 		clock.Advance(100 * time.Millisecond)
 		return count(igmp) == 3 && count(mld) == 3
 	})
+}
+
+func TestMembershipIsReportedAgainWhenTheLinkComesUp(t *testing.T) {
+	var out recorder
+	s := newRouter(t, &out)
+	must(t, s.SetGroups(map[uint16][]netip.Addr{1: {addr("224.0.0.18"), addr("ff02::12")}}))
+	igmp, mld := isReport(t, 1, "203.0.113.2", "224.0.0.18", true), isReport(t, 1, "fe80::6", "ff02::12", true)
+	out.find(t, "IGMP report", igmp)
+	out.find(t, "MLD report", mld)
+	ports := []Port{{Number: 0, Name: "lan", MTU: mtu}, {Number: 1, Name: "wan", MTU: mtu, Down: true}}
+	must(t, s.SetPorts(ports))
+	settle(t, s, &out)
+	down := len(out.all())
+	s.Deliver(1, echo("203.0.113.9", "203.0.113.2", 64, 1, 0))
+	settle(t, s, &out)
+	for _, p := range out.all()[down:] {
+		if p.Port == 1 {
+			t.Errorf("sent on a port that is down: %x", p.Data)
+		}
+	}
+	ports[1].Down = false
+	must(t, s.SetPorts(ports))
+	for _, fits := range []func(Packet) bool{igmp, mld} {
+		eventually(t, "report after the link came up", func() bool { return slices.ContainsFunc(out.all()[down:], fits) })
+	}
+	s.Deliver(1, echo("203.0.113.9", "203.0.113.2", 64, 1, 0))
+	s.Deliver(1, echo("2001:db8:2::9", "2001:db8:2::2", 64, 1, 0))
+	for _, dst := range []string{"203.0.113.9", "2001:db8:2::9"} {
+		out.find(t, "echo reply", func(p Packet) bool { return parse(t, p.Data).dst == addr(dst) })
+	}
 }
 
 func put(b []byte, v uint16) { b[0], b[1] = byte(v>>8), byte(v) }

@@ -151,6 +151,10 @@ func (e *Engine) apply(p *plan) {
 		was, ok := old.ports[number]
 		if !ok {
 			links[number] = newLink(number, port.mtu, port.mac, e)
+			// Else gVisor computes the transport checksums of what it forwards
+			// anew, and a corrupted packet arrives as a sound one. It sends
+			// nothing of its own here but ICMP, which is always summed.
+			links[number].LinkEPCapabilities = stack.CapabilityTXChecksumOffload
 			e.report(failed(e.gv.CreateNIC(nicID(number), links[number]), "add port %s", port.name))
 		}
 		links[number].SetMTU(uint32(max(port.mtu, minMTU)))

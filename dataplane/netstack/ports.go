@@ -18,6 +18,9 @@ type Port struct {
 	Name   string // zones of link-local addresses name ports by it
 	MTU    int    // of IP packets, in bytes
 	MAC    packet.MAC
+	// Down: the link carries nothing now. When it comes up again, memberships
+	// are reported anew, since a switch may have forgotten them.
+	Down bool
 }
 
 // Address is an address that the router answers for: one of its own, or a
@@ -37,7 +40,7 @@ type nic struct {
 }
 
 // SetPorts replaces the set of ports: adds what is new, removes what is gone
-// (with its addresses and groups), and follows changes of name, MTU and MAC.
+// (with its addresses and groups), and follows changes of the others.
 // Addresses and groups that were set for a port stay wanted while it is away.
 func (s *Stack) SetPorts(ports []Port) error {
 	s.mu.Lock()
@@ -75,6 +78,11 @@ func (s *Stack) addPort(p Port) error {
 	if err := s.gv.CreateNIC(id, n.link); err != nil {
 		return failed(err, "port %s", p.Name)
 	}
+	if p.Down {
+		if err := s.gv.DisableNIC(id); err != nil {
+			return failed(err, "port %s", p.Name)
+		}
+	}
 	// Where a packet really leaves is the router's business: each port leads
 	// everywhere.
 	s.gv.AddRoute(tcpip.Route{Destination: header.IPv4EmptySubnet, NIC: id})
@@ -95,7 +103,14 @@ func (s *Stack) changePort(n *nic, p Port) error {
 	if n.port.MAC != p.MAC {
 		n.link.SetLinkAddress(tcpip.LinkAddress(p.MAC[:]))
 	}
+	id, was := nicID(p.Number), n.port
 	n.port = p
+	switch {
+	case p.Down && !was.Down:
+		return failed(s.gv.DisableNIC(id), "port %s down", p.Name)
+	case !p.Down && was.Down:
+		return failed(s.gv.EnableNIC(id), "port %s up", p.Name)
+	}
 	return nil
 }
 

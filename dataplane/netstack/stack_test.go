@@ -153,8 +153,8 @@ func newRouter(t *testing.T, out *recorder) *Stack {
 
 func routerAddresses() []Address {
 	return slices.Concat(
-		addresses(0, "192.0.2.2/24", "fe80::5/64", "2001:db8:1::2/64"),
-		addresses(1, "203.0.113.2/24", "fe80::6/64", "2001:db8:2::2/64"),
+		addresses(0, "192.0.2.2/24", "2001:db8:1::2/64", "fe80::5/64"),
+		addresses(1, "203.0.113.2/24", "2001:db8:2::2/64", "fe80::6/64"),
 		addresses(0, "192.0.2.1/32", "2001:db8:1::1/128"),
 	)
 }
@@ -310,6 +310,18 @@ func TestPingSaysWhyThereIsNoAnswer(t *testing.T) {
 		return ip("2001:db8:1::fe", "2001:db8:1::1", 64, packet.ProtoICMPv6,
 			sum6("2001:db8:1::fe", "2001:db8:1::1", packet.ProtoICMPv6, 2, msg))
 	}
+	impostor := func(request []byte) []byte {
+		reply := slices.Clone(packet.IPv4(request).Payload())
+		reply[0] = packet.ICMPEchoReply
+		put(reply[2:], 0)
+		put(reply[2:], packet.Checksum(packet.Sum(0, reply)))
+		return ip("192.0.2.66", "192.0.2.1", 64, packet.ProtoICMP, reply)
+	}
+	answer.Store(&impostor)
+	r = ping(t, s, PingRequest{Address: addr("192.0.2.3"), Timeout: 50 * time.Millisecond})
+	if !errors.Is(r.Err, ErrTimeout) || answer.Load() != nil {
+		t.Errorf("answered by somebody else: %+v", r)
+	}
 	answer.Store(&noRoute)
 	r = ping(t, s, PingRequest{Address: addr("2001:db8:9::9"), TTL: 9})
 	if !errors.As(r.Err, &e) || e.Error() != "no route, says 2001:db8:1::fe" {
@@ -395,6 +407,9 @@ func TestDeliverIsBounded(t *testing.T) {
 	big := echo("192.0.2.9", "192.0.2.2", 64, 1, 60000)
 	for range 20000 {
 		s.Deliver(0, big)
+		if n := s.inBytes.Load(); n > queueInBytes {
+			t.Fatalf("%d bytes wait", n)
+		}
 	}
 	eventually(t, "all was looked at", func() bool { return len(s.in) == 0 })
 	st := s.Stats()

@@ -1,0 +1,62 @@
+package netstack
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"vrouter/packet"
+)
+
+// What gVisor's forwarder does wrong with single packets is put right here,
+// before or after it.
+
+// expireTTL makes gVisor see that an IPv4 packet with TTL 1 must not be
+// forwarded: it checks for 0 only, before it decrements (ipv4.go,
+// forwardUnicastPacket), unlike its IPv6.
+func expireTTL(b []byte) {
+	if b[8] != 1 {
+		return
+	}
+	old := binary.BigEndian.Uint16(b[8:])
+	b[8] = 0
+	check := packet.UpdateChecksum(binary.BigEndian.Uint16(b[10:]), old, binary.BigEndian.Uint16(b[8:]))
+	binary.BigEndian.PutUint16(b[10:], check)
+}
+
+// completeTooBig puts the MTU into a packet-too-big message of gVisor, which
+// sends it with MTU 0 (icmp.go, returnError; RFC 4443 3.2 wants that of the
+// next hop's link).
+func completeTooBig(p *plan, b []byte) {
+	ip, ok := packet.ParseIPv6(b)
+	if !ok || ip.NextHeader() != packet.ProtoICMPv6 || len(ip.Payload()) < echoLen+packet.IPv6Len {
+		return
+	}
+	msg := ip.Payload()
+	if msg[0] != packet.ICMPv6TooBig || binary.BigEndian.Uint32(msg[4:]) != 0 {
+		return
+	}
+	dst := netip.AddrFrom16([16]byte(msg[echoLen+24 : echoLen+40]))
+	mtu := p.mtu(dst)
+	binary.BigEndian.PutUint32(msg[4:], uint32(mtu))
+	check := binary.BigEndian.Uint16(msg[2:])
+	check = packet.UpdateChecksum(check, 0, uint16(mtu>>16))
+	check = packet.UpdateChecksum(check, 0, uint16(mtu))
+	binary.BigEndian.PutUint16(msg[2:], check)
+}
+
+// restoreOffset corrects what gVisor makes of a fragment that it has to cut
+// again: it counts the offsets of the pieces from the start of the fragment,
+// not of the original packet (ipv4.go, buildNextFragment; RFC 791 3.2). in is
+// the packet as it came, out one that gVisor sent.
+func restoreOffset(in, out []byte) {
+	was, ok1 := packet.ParseIPv4(in)
+	is, ok2 := packet.ParseIPv4(out)
+	if !ok1 || !ok2 || was.FragmentOffset() == 0 || len(is) >= len(was) ||
+		is.ID() != was.ID() || is.Protocol() != was.Protocol() || is.Src() != was.Src() || is.Dst() != was.Dst() {
+		return
+	}
+	old := binary.BigEndian.Uint16(is[6:])
+	binary.BigEndian.PutUint16(is[6:], old+uint16(was.FragmentOffset()/8))
+	check := packet.UpdateChecksum(binary.BigEndian.Uint16(is[10:]), old, binary.BigEndian.Uint16(is[6:]))
+	binary.BigEndian.PutUint16(is[10:], check)
+}
