@@ -54,6 +54,10 @@ func takeMarker() (inside, user bool) {
 // Run or Main.
 func Inside() bool { return inside }
 
+// SingleUser reports whether the process runs in a user namespace that knows
+// no user but root: then a program cannot change to a user of its own.
+func SingleUser() bool { return insideUser }
+
 // Run executes main inside new namespaces. Outside it starts this program
 // again with the same arguments, output going to stdout and stderr, and
 // returns main's error by its text; the second process comes to the same call

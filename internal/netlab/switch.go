@@ -112,3 +112,27 @@ func (s *Switch) Behind(mac net.HardwareAddr) (string, error) {
 	}
 	return "", nil
 }
+
+// Macvlan adds a device that shares a device of the host under another MAC
+// address (mode bridge, as FRR's VRRP wants it), up.
+func (h *Host) Macvlan(parent, name string, mac net.HardwareAddr) error {
+	link, err := h.link(parent)
+	if err != nil {
+		return err
+	}
+	macvlan := &netlink.Macvlan{LinkAttrs: netlink.NewLinkAttrs(), Mode: netlink.MACVLAN_MODE_BRIDGE}
+	macvlan.Name, macvlan.ParentIndex, macvlan.HardwareAddr = name, link.Attrs().Index, mac
+	if err := h.handle.LinkAdd(macvlan); err != nil {
+		return fmt.Errorf("host %s: macvlan %s: %w", h.Name, name, err)
+	}
+	return h.up(name)
+}
+
+// Delete deletes a device of the host.
+func (h *Host) Delete(dev string) error {
+	link, err := h.link(dev)
+	if err != nil {
+		return err
+	}
+	return h.handle.LinkDel(link)
+}

@@ -1,0 +1,81 @@
+package interop
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vrouter/internal/netlab"
+)
+
+func TestKeepalived(t *testing.T) {
+	program := need(t, "keepalived")
+	for _, va := range variants {
+		t.Run(va.name, func(t *testing.T) {
+			testPeer(t, va, func(d *duel, priority int) peer { return newKeepalived(d, program, priority) })
+		})
+	}
+}
+
+// keepalived answers by its device's own MAC, as it does by default.
+type keepalived struct {
+	d       *duel
+	args    []string
+	process *netlab.Process
+}
+
+func newKeepalived(d *duel, program string, priority int) *keepalived {
+	var addresses strings.Builder
+	for _, a := range d.addresses {
+		length := 24
+		if strings.Contains(a, ":") {
+			length = 64
+		}
+		fmt.Fprintf(&addresses, "        %s/%d\n", a, length)
+	}
+	config := filepath.Join(d.lab.Dir, "keepalived.conf")
+	must(d.t, os.WriteFile(config, fmt.Appendf(nil, `global_defs {
+    router_id peer
+    vrrp_version %d
+    vrrp_garp_master_delay 1
+}
+vrrp_instance vr {
+    interface lan
+    state BACKUP
+    virtual_router_id %d
+    priority %d
+    advert_int 1
+    virtual_ipaddress {
+%s    }
+}
+`, d.version, vridLAN, priority, addresses.String()), 0o600))
+	pid := func(name string) string { return filepath.Join(d.lab.Dir, "keepalived-"+name+".pid") }
+	return &keepalived{d: d, args: []string{
+		program, "--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file", config,
+		"--pid", pid("main"), "--vrrp_pid", pid("vrrp"),
+	}}
+}
+
+func (k *keepalived) start(t *testing.T) {
+	t.Helper()
+	var err error
+	k.process, err = k.d.peerHost.Start(k.args...)
+	must(t, err)
+}
+
+func (k *keepalived) stop(t *testing.T) {
+	t.Helper()
+	must(t, k.process.Stop(stopPatience))
+}
+
+// crash is a power failure of the host: a kernel that lived on would go on
+// answering for the addresses that keepalived put there.
+func (k *keepalived) crash(t *testing.T) {
+	t.Helper()
+	must(t, k.d.peerLink.Cut())
+	k.process.Kill()
+}
+
+func (k *keepalived) log() string { return k.process.Output() }
