@@ -423,3 +423,21 @@ func TestEngineClosesUnderLoad(t *testing.T) {
 	}
 	eventually(t, "no goroutine left", func() bool { return runtime.NumGoroutine() <= before })
 }
+
+func BenchmarkEngine(b *testing.B) {
+	e, err := NewEngine(Config{}, func(uint16, []byte) {})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close()
+	if err := e.Publish(testNetwork().snapshot()); err != nil {
+		b.Fatal(err)
+	}
+	p := datagram("192.0.2.77", "198.51.100.130", 64, make([]byte, 18))
+	b.ReportAllocs()
+	for b.Loop() {
+		if len(e.ForwardOne(0, p)) != 1 {
+			b.Fatal("not forwarded")
+		}
+	}
+}

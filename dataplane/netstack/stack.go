@@ -61,7 +61,7 @@ type Stats struct {
 	Emitted     uint64 // handed to Emit
 	DroppedOut  uint64 // not emitted: queue full
 	SilencedND  uint64 // Neighbor Discovery that gVisor wanted to send; it is the router's, not the stack's
-	EchoReplies uint64 // of Emitted: not known apart for fragments, so counted by gVisor
+	EchoReplies uint64 // pings answered, each counted once however many fragments it took
 }
 
 // Stack is the local TCP/IP stack: ping, UDP, TCP, IGMP and MLD on the
