@@ -261,6 +261,10 @@ func TestParse_names_the_virtual_router_of_a_discarded_packet(t *testing.T) {
 	if reason != ReasonTTL || a.VRID != 10 || a.Version != 3 {
 		t.Errorf("%+v %v", a, reason)
 	}
+	a, reason = Parse(routerA, GroupIPv4, 255, golden[1].bytes[:2])
+	if reason != ReasonLength || a.VRID != 10 || a.Version != 3 {
+		t.Errorf("%+v %v", a, reason)
+	}
 }
 
 func TestParse_finds_every_flipped_bit(t *testing.T) {

@@ -119,7 +119,6 @@ func (m *Machine) Start(now time.Time, source netip.Addr) []Action {
 	if m.state != Initialize {
 		return nil
 	}
-	m.preemptAt = time.Time{}
 	if m.cfg.Owner() {
 		return m.becomeMaster(now, "started as the owner of the addresses")
 	}

@@ -133,6 +133,34 @@ func TestBackup_goes_to_Initialize_on_shutdown_in_silence(t *testing.T) {
 	}
 }
 
+func TestBackup_tells_why_it_became_Master(t *testing.T) {
+	tests := []struct {
+		edit  func(*Config)
+		heard []uint8
+		want  string
+	}{
+		{prio(100), nil, "no master heard"},
+		{prio(100), []uint8{greater}, "master 192.0.2.4 is silent"},
+		{prio(100), []uint8{100}, "master 192.0.2.4 is silent"},
+		{prio(100), []uint8{lesser}, "preempts 192.0.2.4 (priority 99)"},
+		{noPreempt, []uint8{lesser}, "master 192.0.2.4 is silent"},
+		{prio(100), []uint8{greater, 0}, "master 192.0.2.4 gave up"},
+		{delayed, []uint8{lesser}, "master 192.0.2.4 is silent"},
+	}
+	for _, test := range tests {
+		r := newRig(t, test.edit)
+		r.start()
+		for _, priority := range test.heard {
+			r.hear(routerC, priority)
+		}
+		r.until(9 * sec)
+		r.state(Master)
+		if got := r.m.Info().LastReason; got != test.want {
+			t.Errorf("heard %v: %q, want %q", test.heard, got, test.want)
+		}
+	}
+}
+
 // Preemption delay.
 
 func TestPreemptDelay_holds_back_from_a_working_lesser_master(t *testing.T) {
@@ -184,6 +212,16 @@ func TestPreemptDelay_shorter_than_listening_does_not_speed_up(t *testing.T) {
 	r.hear(routerC, lesser)
 	r.want(r.until(down100-1), "")
 	r.want(r.until(down100), "Backup>Master, send 100, announce")
+}
+
+func TestPreemptDelay_means_nothing_without_preemption(t *testing.T) {
+	r := newRig(t, delayed, noPreempt)
+	r.start()
+	for d := time.Duration(0); d < 30*sec; d += sec {
+		r.until(d)
+		r.hear(routerC, lesser)
+	}
+	r.state(Backup)
 }
 
 func TestPreemptDelay_means_nothing_to_the_owner(t *testing.T) {
@@ -320,6 +358,20 @@ func TestMaster_cannot_be_made_to_start_a_storm_or_fall_silent(t *testing.T) {
 	}
 }
 
+func TestMaster_asserts_itself_in_every_interval(t *testing.T) {
+	r := newRig(t).asMaster()
+	for range 5 {
+		answers := 0
+		for range 2 * maxAsserted {
+			answers += len(r.hear(routerC, lesser))
+		}
+		if answers != maxAsserted {
+			t.Errorf("%d answers within one interval", answers)
+		}
+		r.until(r.now.Sub(epoch) + sec)
+	}
+}
+
 // Announcements.
 
 func TestMaster_announces_again_after_growing_pauses_and_then_refreshes(t *testing.T) {
@@ -349,6 +401,18 @@ func TestMaster_announces_at_least_once_and_never_again_when_so_configured(t *te
 	r.want(r.start(), "Initialize>Master, send 255, announce")
 	if got := trace(r.until(time.Hour)); strings.Contains(got, "announce") {
 		t.Error("announced again")
+	}
+}
+
+func TestMaster_announces_anew_with_each_mastership(t *testing.T) {
+	r := newRig(t, fiveTimes, noDrain)
+	for range 2 {
+		r.start()
+		first := r.now.Sub(epoch)
+		if got := strings.Count(trace(r.until(first+10*sec)), "announce"); got != 5 {
+			t.Errorf("%d announcements", got)
+		}
+		r.m.Stop(r.now, "test")
 	}
 }
 

@@ -111,21 +111,25 @@ func TestCounters_count_what_happened(t *testing.T) {
 	r := newRig(t, fiveTimes).asMaster() // becomes Master at 3.6 s: 1 sent, 2 announcements
 	r.hear(routerC, 0)                   // asserted
 	r.hear(routerC, lesser)              // asserted
+	r.hear(routerC, lesser)              // asserted
 	r.m.Discarded(ReasonChecksum)
 	r.m.Discarded(NumReasons) // out of range: nothing
 	r.m.Stop(r.now, "test")
+	r.m.Resume(r.now, sec)
+	r.m.Receive(r.now, routerC, r.advert(1))
 	got := r.m.Counters()
 	for name, want := range map[string]uint64{
-		"advertisements_received": 2,
-		"advertisements_sent":     4,
-		"advertisements_asserted": 2,
+		"advertisements_received": 3,
+		"advertisements_sent":     5,
+		"advertisements_asserted": 3,
 		"priority_zero_received":  1,
 		"priority_zero_sent":      1,
 		"announcements":           2,
 		"became_master":           1,
 		"discarded_checksum":      1,
 		"discarded_ttl":           0,
-		"resumed":                 0,
+		"discarded_not_running":   1,
+		"resumed":                 1,
 	} {
 		if n, ok := got[name]; !ok || n != want {
 			t.Errorf("%s is %d (%v), want %d", name, n, ok, want)
@@ -162,5 +166,15 @@ func TestInfo_tells_of_a_peer_with_the_other_checksum(t *testing.T) {
 	r.m.Receive(r.now, routerC, adv)
 	if !r.m.Info().PeerPlainCSum {
 		t.Error("not told")
+	}
+}
+
+func TestInfo_in_Initialize_has_forgotten_the_master(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.hear(routerC, greater) // with an interval of 2 s
+	r.m.Down(r.now, "link")
+	if i := r.m.Info(); i.MasterAddress.IsValid() || i.MasterInterval != sec || i.MasterDownInterval != down100 {
+		t.Errorf("%+v", i)
 	}
 }
