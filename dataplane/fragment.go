@@ -23,23 +23,23 @@ func (w *Forwarder) fragment(frame []byte, port uint16) {
 // no room for a fragment.
 func (w *Forwarder) appendFragments(frame []byte, port uint16) bool {
 	ip := packet.IPv4(frame[packet.EthernetLen:])
-	hlen, body := ip.HeaderLen(), ip.Payload()
-	size := (w.snap.Ports[port].MTU - hlen) &^ 7
-	if size < 8 {
+	hlen, body, mtu := ip.HeaderLen(), ip.Payload(), w.snap.Ports[port].MTU
+	if mtu < hlen+8 {
 		return false
 	}
 	flags, offset := ip[6]&0xe0, ip.FragmentOffset()
 	header := hlen
-	for done := 0; done < len(body); done += size {
+	for done, size := 0, 0; done < len(body); done += size {
 		if len(w.outs) == maxOuts {
 			return false
 		}
-		piece, more := body[done:], flags
-		if len(piece) > size {
-			piece, more = piece[:size], flags|0x20
-		}
 		if done > 0 {
 			header = packet.IPv4Len + copiedOptions(ip[packet.IPv4Len:hlen], nil)
+		}
+		piece, more := body[done:], flags
+		if size = len(piece); size > mtu-header {
+			size = (mtu - header) &^ 7
+			piece, more = piece[:size], flags|0x20
 		}
 		b := w.cut.get(packet.EthernetLen + header + len(piece))
 		copy(b, frame[:packet.EthernetLen+packet.IPv4Len])
