@@ -9,6 +9,7 @@ package netlab
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -63,17 +64,20 @@ func SingleUser() bool { return insideUser }
 // returns main's error by its text; the second process comes to the same call
 // of Run, executes main, and ends there. Signals that ask the program to end
 // are passed on; where the first process is killed, the second is told to
-// terminate.
+// terminate. Inside they end main's context, however often they come, so that
+// main always gets to clean up; only SIGQUIT and SIGKILL do not wait for it.
 //
 // An error that wraps ErrForbidden means that the system does not allow it; its
 // text names the remedy.
-func Run(stdout, stderr io.Writer, main func() error) error {
+func Run(ctx context.Context, stdout, stderr io.Writer, main func(context.Context) error) error {
 	if !Inside() {
-		return reexec(stdout, stderr)
+		return reexec(ctx, stdout, stderr)
 	}
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer stop()
 	err := prepare()
 	if err == nil {
-		err = main()
+		err = main(ctx)
 	}
 	if err == nil {
 		os.Exit(0)
@@ -97,7 +101,7 @@ func Main(m interface{ Run() int }) int {
 		unavailable = prepare()
 		return m.Run()
 	}
-	err := reexec(os.Stdout, os.Stderr)
+	err := reexec(context.Background(), os.Stdout, os.Stderr)
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
@@ -121,7 +125,7 @@ func Unavailable() error {
 	return unavailable
 }
 
-func reexec(stdout, stderr io.Writer) error {
+func reexec(ctx context.Context, stdout, stderr io.Writer) error {
 	messages, messagesIn, err := os.Pipe()
 	if err != nil {
 		return err
@@ -152,7 +156,7 @@ func reexec(stdout, stderr io.Writer) error {
 		return forbidden(err)
 	}
 	ended := make(chan struct{})
-	go passOn(signals, cmd.Process, ended)
+	go passOn(ctx, signals, cmd.Process, ended)
 	text, _ := io.ReadAll(messages)
 	err = cmd.Wait()
 	close(ended)
@@ -181,12 +185,17 @@ func namespaces(root bool) *syscall.SysProcAttr {
 	return attr
 }
 
-// passOn hands signals on to the process inside until it has ended.
-func passOn(signals <-chan os.Signal, to *os.Process, ended <-chan struct{}) {
+// passOn hands signals on to the process inside until it has ended, and the
+// end of ctx as SIGTERM.
+func passOn(ctx context.Context, signals <-chan os.Signal, to *os.Process, ended <-chan struct{}) {
+	done := ctx.Done()
 	for {
 		select {
 		case s := <-signals:
 			to.Signal(s)
+		case <-done:
+			to.Signal(unix.SIGTERM)
+			done = nil
 		case <-ended:
 			return
 		}

@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,16 +20,27 @@ import (
 // start: one that runs itself inside by Run.
 const helperVariable = "NETLAB_HELPER"
 
+// fileVariable names a file that the helper removes when it cleans up.
+const fileVariable = "NETLAB_FILE"
+
 func helperProgram(mode string) int {
-	err := Run(os.Stdout, os.Stderr, func() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if mode == "cancelled" && !Inside() {
+		time.AfterFunc(300*time.Millisecond, cancel)
+	}
+	err := Run(ctx, os.Stdout, os.Stderr, func(ctx context.Context) error {
 		fmt.Println("inside", Inside())
 		switch mode {
 		case "fails":
 			return errors.New("it failed for a reason")
 		case "forbidden":
 			return forbidden(errors.New("refused"))
-		case "waits":
-			time.Sleep(time.Minute)
+		case "waits", "cancelled":
+			<-ctx.Done()
+			time.Sleep(100 * time.Millisecond) // the time to clean up
+			os.Remove(os.Getenv(fileVariable))
+			fmt.Println("clean")
 		}
 		return nil
 	})
@@ -36,16 +48,18 @@ func helperProgram(mode string) int {
 	return 0
 }
 
-func helper(t *testing.T, mode string) (*exec.Cmd, *bytes.Buffer) {
+func helper(t *testing.T, mode string) (cmd *exec.Cmd, output *bytes.Buffer, file string) {
 	t.Helper()
 	if err := Unavailable(); err != nil {
 		t.Skip(err)
 	}
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), helperVariable+"="+mode)
-	output := &bytes.Buffer{}
+	cmd = exec.Command("/proc/self/exe")
+	file = filepath.Join(t.TempDir(), "left")
+	must(t, os.WriteFile(file, nil, 0o600))
+	cmd.Env = append(os.Environ(), helperVariable+"="+mode, fileVariable+"="+file)
+	output = &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = output, output
-	return cmd, output
+	return cmd, output, file
 }
 
 func TestRunHandsOutHowMainEnded(t *testing.T) {
@@ -53,37 +67,45 @@ func TestRunHandsOutHowMainEnded(t *testing.T) {
 		"succeeds":  "inside true\noutside true false <nil>\n",
 		"fails":     "inside true\noutside true false it failed for a reason\n",
 		"forbidden": "inside true\noutside true true " + forbidden(errors.New("refused")).Error() + "\n",
+		"cancelled": "inside true\nclean\noutside true false <nil>\n",
 	} {
-		cmd, output := helper(t, mode)
+		cmd, output, _ := helper(t, mode)
 		if err := cmd.Run(); err != nil || output.String() != want {
 			t.Errorf("%s: %v\n%s\nwant\n%s", mode, err, output, want)
 		}
 	}
 }
 
-func TestSignalReachesTheProcessInside(t *testing.T) {
+func TestSignalsEndMainsContextHoweverOftenTheyCome(t *testing.T) {
 	for _, s := range []syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
-		cmd, output := helper(t, "waits")
+		cmd, output, _ := helper(t, "waits")
 		must(t, cmd.Start())
-		pid := insidePID(t, cmd.Process.Pid)
-		must(t, cmd.Process.Signal(s))
+		insidePID(t, cmd.Process.Pid)
+		for range 3 {
+			must(t, cmd.Process.Signal(s))
+			time.Sleep(20 * time.Millisecond)
+		}
 		must(t, cmd.Wait())
-		if err := unix.Kill(pid, 0); err != unix.ESRCH || !strings.Contains(output.String(), s.String()) {
-			t.Errorf("after %v the process inside: %v\n%s", s, err, output)
+		if want := "inside true\nclean\noutside true false <nil>\n"; output.String() != want {
+			t.Errorf("%v: got\n%s\nwant\n%s", s, output, want)
 		}
 	}
 }
 
-func TestProcessInsideEndsWithTheOneOutside(t *testing.T) {
-	cmd, _ := helper(t, "waits")
+func TestProcessInsideCleansUpWhenTheOneOutsideIsKilled(t *testing.T) {
+	cmd, _, file := helper(t, "waits")
 	must(t, cmd.Start())
 	pid := insidePID(t, cmd.Process.Pid)
 	must(t, cmd.Process.Kill())
+	waitFor(t, "the process inside has cleaned up", func() bool {
+		_, err := os.Stat(file)
+		return os.IsNotExist(err)
+	})
 	waitFor(t, "the process inside has ended", func() bool {
 		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return err != nil || strings.Contains(string(state), ") Z ")
 	})
-	cmd.Wait() // it was killed: an error, and its output is of no interest
+	cmd.Wait() // it was killed: an error
 }
 
 // insidePID waits until a process has a child that runs, and returns its id.

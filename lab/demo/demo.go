@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"vrouter/internal/netlab"
@@ -34,7 +32,7 @@ type Options struct {
 // that a command does. Nothing is left behind when it returns, also where ctx
 // ends early. An error that wraps netlab.ErrForbidden names the remedy.
 func Run(ctx context.Context, o Options) error {
-	return netlab.Run(o.Out, os.Stderr, func() error { return run(ctx, o) })
+	return netlab.Run(ctx, o.Out, os.Stderr, func(ctx context.Context) error { return run(ctx, o) })
 }
 
 // errInterrupted says that ctx was done before the demo was.
@@ -64,9 +62,6 @@ type demo struct {
 }
 
 func run(ctx context.Context, o Options) (err error) {
-	// A terminal that is closed must not leave anything behind either.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
-	defer stop()
 	if o.Binary == "" {
 		if o.Binary, err = os.Executable(); err != nil {
 			return err
