@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -71,16 +72,10 @@ func TestMalformedFramesChangeNothing(t *testing.T) {
 
 func flowing(s *netlab.Stream) error {
 	if !s.Flowing(100) {
-		return errNotFlowing
+		return errors.New("packets are missing")
 	}
 	return nil
 }
-
-var errNotFlowing = errorText("packets are missing")
-
-type errorText string
-
-func (e errorText) Error() string { return string(e) }
 
 // samples returns good frames of many kinds: what routers and hosts send.
 func (r *rig) samples() [][]byte {

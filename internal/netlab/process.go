@@ -123,7 +123,7 @@ func (p *Process) Stop(patience time.Duration) error {
 		return p.err
 	case <-time.After(patience):
 		p.Kill()
-		return fmt.Errorf("%s: did not end within %v of SIGTERM\n%s", p.Args[0], patience, tail(p.Output(), 2000))
+		return fmt.Errorf("%s: did not end within %v of SIGTERM", p.Args[0], patience)
 	}
 }
 

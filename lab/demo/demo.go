@@ -86,6 +86,9 @@ func run(ctx context.Context, o Options) (err error) {
 	if errors.Is(err, errInterrupted) {
 		return err
 	}
+	if err != nil {
+		d.screen.print(d.logs())
+	}
 	report := d.report(time.Now(), err)
 	d.screen.print(report.String())
 	if o.Keep {
@@ -234,7 +237,7 @@ func (d *demo) settle(ctx context.Context, e event) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s: not well again after %v: %w%s", e.title, settleTime, missing, d.logs())
+	return fmt.Errorf("%s: not well again after %v: %w", e.title, settleTime, missing)
 }
 
 // well returns nil when all is as it must be after an event, else what is
@@ -269,11 +272,11 @@ func (d *demo) well(ctx context.Context, e event) error {
 	return nil
 }
 
-// logs returns the last words of both routers, for an error message.
+// logs returns the last words of both routers.
 func (d *demo) logs() (text string) {
 	for _, m := range []*member{d.r1, d.r2} {
 		if m.process != nil {
-			text += fmt.Sprintf("\nlog of %s:\n%s", m.Name, m.output())
+			text += fmt.Sprintf("\nLOG OF %s\n\n%s\n", m.Name, m.output())
 		}
 	}
 	return text

@@ -77,7 +77,7 @@ func (m *member) crash() error {
 func (m *member) stop() error {
 	err := m.process.Stop(stopPatience)
 	if err != nil {
-		return fmt.Errorf("%s did not end in order: %w\n%s", m.Name, err, m.output())
+		return fmt.Errorf("%s did not end in order: %w", m.Name, err)
 	}
 	m.process = nil
 	return nil
@@ -94,7 +94,7 @@ func (m *member) died() error {
 	}
 	select {
 	case <-m.process.Ended():
-		return fmt.Errorf("%s ended by itself (%v); its last words:\n%s", m.Name, m.process.Err(), m.output())
+		return fmt.Errorf("%s ended by itself (%v)", m.Name, m.process.Err())
 	default:
 		return nil
 	}
