@@ -265,6 +265,7 @@ func TestVirtioNetHeadersThatContradictThePacketAreRefused(t *testing.T) {
 	for name, change := range map[string]func(f *packet.Frame){
 		"checksum beyond the packet": func(f *packet.Frame) { f.VNet.CsumStart = uint16(len(f.Data) - 16) },
 		"checksum before the packet": func(f *packet.Frame) { f.VNet.CsumStart = 2 },
+		"checksum in the IP header":  func(f *packet.Frame) { f.VNet.CsumStart = l3; f.VNet.CsumOffset = 10 },
 		"checksum elsewhere":         func(f *packet.Frame) { f.VNet.CsumStart += 2 },
 		"size 0":                     func(f *packet.Frame) { f.VNet.GSOSize = 0 },
 		"kind of the other family":   func(f *packet.Frame) { f.VNet.GSOType = packet.GSOTCPv6 },

@@ -112,8 +112,11 @@ func offloaded(v *packet.VNet) bool {
 func fit(f *packet.Frame, b []byte, out *fib.Port, mayFragment bool) (Fault, Reason) {
 	size, gso, covered := len(b), f.VNet.IsGSO(), true
 	if f.VNet.Flags&packet.VNetNeedsCsum != 0 {
-		end := int(f.VNet.CsumStart) + int(f.VNet.CsumOffset) + 2
-		if f.VNet.CsumStart < packet.EthernetLen || end > packet.EthernetLen+len(b) {
+		start, header := int(f.VNet.CsumStart)-packet.EthernetLen, packet.IPv6Len
+		if b[0]>>4 == 4 {
+			header = packet.IPv4(b).HeaderLen()
+		}
+		if start < header || start+int(f.VNet.CsumOffset)+2 > len(b) {
 			return 0, ReasonOffload
 		}
 	}
