@@ -20,7 +20,7 @@ type sender struct {
 	snapshot *atomic.Pointer[fib.Snapshot]
 	forward  *dataplane.Forwarder
 	tx       []port.Transmitter // by port number
-	resolve  *worker.Queue      // packets of our own without a neighbour
+	resolve  *worker.Queue      // packets of our own without a neighbour; In: the port they leave by
 	transit  *worker.Queue      // transit packets without a neighbour
 	batch    []*packet.Frame
 }
@@ -64,7 +64,7 @@ func (s *sender) output(port uint16, f *packet.Frame) {
 	} else {
 		v = s.forward.Output(f)
 	}
-	s.settle(port, f, v, s.resolve)
+	s.settle(port, f, v, true)
 }
 
 // onOneLink reports whether an IP packet's destination needs the port to be
@@ -75,31 +75,27 @@ func onOneLink(frame []byte) bool {
 }
 
 // settle carries out a verdict on a packet that is not in a worker's hands.
-func (s *sender) settle(in uint16, f *packet.Frame, v dataplane.Verdict, resolve *worker.Queue) {
+// own: it is a packet of our own, else one in transit.
+func (s *sender) settle(in uint16, f *packet.Frame, v dataplane.Verdict, own bool) {
 	switch v.Action {
 	case dataplane.Transmit:
 		s.transmit(v.Port, f)
 	case dataplane.Punt:
-		if v.Class == dataplane.ClassResolve {
-			s.wait(in, f, v, resolve)
+		switch {
+		case v.Class != dataplane.ClassResolve: // it has been punted before
+		case own:
+			s.resolve.Put(bootTime(), v.Port, f)
+		default:
+			s.transit.Put(bootTime(), in, f)
 		}
 	case dataplane.Exception:
-		s.emit(in, s.forward.Except(in, f, v))
+		s.emit(s.forward.Except(in, f, v))
 	}
 	s.forward.Flush()
 }
 
-// wait queues a packet until its neighbour is known. For destinations on one
-// link the egress port is what the queue must remember.
-func (s *sender) wait(in uint16, f *packet.Frame, v dataplane.Verdict, queue *worker.Queue) {
-	if _, linkLocal := linkLocalDestination(f.Data); linkLocal && queue == s.resolve {
-		in = v.Port
-	}
-	queue.Put(bootTime(), in, f)
-}
-
 // emit sends what an exception made: ICMP errors are packets of our own.
-func (s *sender) emit(in uint16, outs []dataplane.Out) {
+func (s *sender) emit(outs []dataplane.Out) {
 	for i := range outs {
 		o := &outs[i]
 		switch o.Verdict.Action {
@@ -107,7 +103,7 @@ func (s *sender) emit(in uint16, outs []dataplane.Out) {
 			s.transmit(o.Verdict.Port, &o.Frame)
 		case dataplane.Punt:
 			if o.Verdict.Class == dataplane.ClassResolve {
-				s.wait(in, &o.Frame, o.Verdict, s.resolve)
+				s.resolve.Put(bootTime(), o.Verdict.Port, &o.Frame)
 			}
 		}
 	}
@@ -137,7 +133,7 @@ func (d *driver) carryOut(actions []router.Action) {
 		case router.Unreachable:
 			d.begin()
 			f := packet.Frame{Data: a.Packet.Frame, VNet: a.Packet.VNet}
-			d.emit(a.Packet.In, d.sender.forward.Unreachable(a.Packet.In, &f))
+			d.emit(d.sender.forward.Unreachable(a.Packet.In, &f))
 			d.sender.forward.Flush()
 		case router.Membership:
 			d.membership(a)
@@ -156,7 +152,7 @@ func (d *driver) again(w neigh.Waiting) {
 		d.output(w.In, &f)
 		return
 	}
-	d.settle(w.In, &f, d.sender.forward.Forward(w.In, &f), d.transit)
+	d.settle(w.In, &f, d.sender.forward.Forward(w.In, &f), false)
 }
 
 // membership sets a port's receive filter. A port that refuses goes on with

@@ -207,7 +207,7 @@ func (d *process) openWorker(inputs []worker.Input) error {
 		outputs = append(outputs, tx)
 	}
 	w, err := worker.New(worker.Config{
-		Snapshot: &d.snapshot, Inputs: inputs, Outputs: outputs, Queues: &d.loop.queues,
+		Snapshot: &d.snapshot, Inputs: inputs, Outputs: outputs, Queues: &d.loop.queues, Pending: d.loop.pending,
 		Reference: d.cfg.Router.Engine == config.EngineNetstack,
 	})
 	if err != nil {

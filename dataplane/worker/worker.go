@@ -30,22 +30,26 @@ type Config struct {
 	Inputs   []Input
 	Outputs  []port.Transmitter // by port number
 	Queues   *[dataplane.NumClasses]*Queue
+	// Pending takes the ICMP errors that have no resolved neighbour; In of what
+	// it holds is the port that they leave by.
+	Pending *Queue
 	// Reference leaves transit to gVisor's forwarder (engine = "netstack").
 	Reference bool
 }
 
 // Worker is one forwarding thread.
 type Worker struct {
-	cfg     Config
-	forward *dataplane.Forwarder
-	epoll   int
-	stop    int            // eventfd
-	bridges map[int32]bool // eventfds that stand for receivers without descriptor
-	batch   [port.BatchMax]packet.Frame
-	out     [][]*packet.Frame // by port number: waiting for flush
-	now     int64             // CLOCK_BOOTTIME of the current batch, ns
-	load    load
-	done    chan struct{}
+	cfg      Config
+	forward  *dataplane.Forwarder
+	epoll    int
+	stop     int            // eventfd
+	stopping atomic.Bool    // for a worker that never comes to wait
+	bridges  map[int32]bool // eventfds that stand for receivers without descriptor
+	batch    [port.BatchMax]packet.Frame
+	out      [][]*packet.Frame // by port number: waiting for flush
+	now      int64             // CLOCK_BOOTTIME of the current batch, ns
+	load     load
+	done     chan struct{}
 }
 
 // load is what a worker tells of itself; it alone writes.
@@ -143,7 +147,7 @@ func (w *Worker) Run() {
 	events := make([]unix.EpollEvent, len(w.cfg.Inputs)+1)
 	for {
 		began := bootTime()
-		for w.round() {
+		for !w.stopping.Load() && w.round() {
 		}
 		w.load.busy.Add(uint64(bootTime() - began))
 		n, err := unix.EpollWait(w.epoll, events, -1)
@@ -172,6 +176,7 @@ func (w *Worker) woken(events []unix.EpollEvent) bool {
 
 // Stop ends Run and waits for it.
 func (w *Worker) Stop() {
+	w.stopping.Store(true)
 	_, _ = unix.Write(w.stop, wakeOne[:]) // an eventfd takes it
 	<-w.done
 	unix.Close(w.stop)
@@ -250,7 +255,11 @@ func (w *Worker) emit(in uint16, outs []dataplane.Out) {
 				w.flush()
 			}
 		case dataplane.Punt:
-			w.cfg.Queues[o.Verdict.Class].Put(w.now, in, &o.Frame)
+			if o.Verdict.Class == dataplane.ClassResolve {
+				w.cfg.Pending.Put(w.now, o.Verdict.Port, &o.Frame)
+			} else {
+				w.cfg.Queues[o.Verdict.Class].Put(w.now, in, &o.Frame)
+			}
 		}
 	}
 	w.flush()
