@@ -191,17 +191,16 @@ const maxHeaders = 8
 // off, the protocol is that of the header that was not passed.
 func upperLayer6(ip packet.IPv6) (proto uint8, off int, fragment bool) {
 	proto, off = ip.NextHeader(), packet.IPv6Len
-	for range maxHeaders {
-		length := 0
+	for passed := 0; ; passed++ {
 		switch proto {
 		case packet.ProtoHopByHop, packet.ProtoRouting, packet.ProtoDestOpts, packet.ProtoAH, packet.ProtoFragment:
-			if off+8 > len(ip) {
-				return proto, len(ip), fragment
-			}
-			length = 8 + int(ip[off+1])*8
 		default:
 			return proto, off, fragment
 		}
+		if passed == maxHeaders || off+8 > len(ip) {
+			return proto, len(ip), fragment
+		}
+		length := 8 + int(ip[off+1])*8
 		switch proto {
 		case packet.ProtoAH: // RFC 4302 2.2: in units of four bytes
 			length = 8 + int(ip[off+1])*4
@@ -213,5 +212,4 @@ func upperLayer6(ip packet.IPv6) (proto uint8, off int, fragment bool) {
 		}
 		proto, off = ip[off], min(off+length, len(ip))
 	}
-	return proto, len(ip), fragment
 }
