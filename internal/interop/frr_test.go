@@ -11,6 +11,9 @@ import (
 )
 
 func TestFRR(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a minute; keepalived is the peer of the short run")
+	}
 	zebra, vrrpd := need(t, "zebra"), need(t, "vrrpd")
 	if netlab.SingleUser() {
 		t.Skip("FRR changes to a user of its own, which needs root outside")
@@ -20,6 +23,7 @@ func TestFRR(t *testing.T) {
 			continue // one peer is enough for version 2
 		}
 		t.Run(va.name, func(t *testing.T) {
+			t.Parallel()
 			testPeer(t, va, func(d *duel, priority int) peer { return newFRR(d, zebra, vrrpd, priority) })
 		})
 	}

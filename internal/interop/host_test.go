@@ -28,7 +28,7 @@ func TestLinuxHosts(t *testing.T) {
 	t.Run("TCP reset", func(t *testing.T) { testReset(t, r) })
 	t.Run("vrouter ping", func(t *testing.T) {
 		for _, address := range []string{lanHost4, lanHost6, target4, target6} {
-			if out, err := r.run(master.host, r.binary, "ping", address, "-s", master.socket); err != nil {
+			if out, err := r.run(master.host, r.binary, "ping", "-n", "2", "-i", "100ms", address, "-s", master.socket); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
 		}
@@ -47,7 +47,7 @@ func testPing(t *testing.T, r *rig) {
 	need(t, "ping")
 	for _, size := range []string{"56", "1472", "8000"} {
 		for _, target := range pingTargets {
-			out, err := r.run(r.lan, "ping", "-n", "-c", "3", "-i", "0.2", "-W", "3", "-s", size, target)
+			out, err := r.run(r.lan, "ping", "-n", "-c", "3", "-i", "0.05", "-W", "3", "-s", size, target)
 			if err != nil || !strings.Contains(out, " 0% packet loss") {
 				t.Errorf("size %s: %v\n%s", size, err, out)
 			}
@@ -115,7 +115,7 @@ func testTraceroute(t *testing.T, r *rig) {
 func testMTR(t *testing.T, r *rig) {
 	need(t, "mtr")
 	for _, c := range []struct{ family, target string }{{"-4", target4}, {"-6", target6}} {
-		out, err := r.run(r.lan, "mtr", c.family, "-n", "-r", "-c", "3", "-i", "0.3", c.target)
+		out, err := r.run(r.lan, "mtr", c.family, "-n", "-r", "-c", "3", "-i", "0.3", "-G", "1", c.target)
 		if err != nil || strings.Count(out, " 0.0% ") != 2 {
 			t.Errorf("mtr %s: want two hops without loss: %v\n%s", c.family, err, out)
 		}

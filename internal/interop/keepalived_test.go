@@ -14,6 +14,7 @@ func TestKeepalived(t *testing.T) {
 	program := need(t, "keepalived")
 	for _, va := range variants {
 		t.Run(va.name, func(t *testing.T) {
+			t.Parallel()
 			testPeer(t, va, func(d *duel, priority int) peer { return newKeepalived(d, program, priority) })
 		})
 	}

@@ -106,7 +106,15 @@ name = "wan"
 attach = "af_packet"
 device = "wan"
 addresses = "host"
-`+routes+gateways(200, "200ms"))
+
+[[route]]
+to = "0.0.0.0/0"
+via = ["203.0.113.10%wan"]
+
+[[route]]
+to = "::/0"
+via = ["2001:db8:2::10%wan"]
+`+gateways(200, "200ms"))
 	v.kernelAddresses()
 	var sessions []*session
 	for _, address := range kernelOwned {

@@ -122,6 +122,7 @@ func (d *duel) holds(port string) {
 // testPeer plays both roles with a peer; make is given the peer's priority.
 func testPeer(t *testing.T, va variant, make func(d *duel, priority int) peer) {
 	t.Run("vrouter has the higher priority", func(t *testing.T) {
+		t.Parallel()
 		d := newDuel(t, va, 200, func(d *duel) peer { return make(d, 100) })
 		d.peer.start(t)
 		d.peerServes(patience)
@@ -142,6 +143,7 @@ func testPeer(t *testing.T, va variant, make func(d *duel, priority int) peer) {
 		t.Logf("crash of vrouter: the peer served after %v", time.Since(start).Round(time.Millisecond))
 	})
 	t.Run("the peer has the higher priority", func(t *testing.T) {
+		t.Parallel()
 		d := newDuel(t, va, 100, func(d *duel) peer { return make(d, 200) })
 		d.v.start()
 		d.vrouterServes(patience)

@@ -42,8 +42,12 @@ func (h *Host) Who(dev string, source, addr netip.Addr, wait time.Duration) ([]A
 		if err != nil {
 			return answers, err
 		}
-		if mac, ok := parse(buffer[:n], addr); ok {
-			answers = append(answers, Answer{MAC: mac, Ethernet: packet.Ethernet(buffer).Src()})
+		frame, ok := packet.ParseEthernet(buffer[:n])
+		if !ok || frame.Dst() != packet.MAC(w.MAC) {
+			continue // announcements, and answers to others
+		}
+		if mac, ok := parse(frame, addr); ok {
+			answers = append(answers, Answer{MAC: mac, Ethernet: frame.Src()})
 		}
 	}
 }
@@ -61,11 +65,11 @@ func arpRequest(mac packet.MAC, source, target netip.Addr) []byte {
 	return b
 }
 
-func parseARPReply(frame []byte, target netip.Addr) (mac packet.MAC, ok bool) {
-	if len(frame) < packet.EthernetLen+28 || packet.Ethernet(frame).Type() != packet.EtherTypeARP {
+func parseARPReply(frame packet.Ethernet, target netip.Addr) (mac packet.MAC, ok bool) {
+	a := frame.Payload()
+	if frame.Type() != packet.EtherTypeARP || len(a) < 28 {
 		return mac, false
 	}
-	a := frame[packet.EthernetLen:]
 	if binary.BigEndian.Uint16(a[6:]) != 2 || netip.AddrFrom4([4]byte(a[14:18])) != target {
 		return mac, false
 	}
@@ -97,12 +101,9 @@ func solicitation(mac packet.MAC, source, target netip.Addr) []byte {
 	return b
 }
 
-func parseAdvertisement(frame []byte, target netip.Addr) (mac packet.MAC, ok bool) {
-	if len(frame) < packet.EthernetLen || packet.Ethernet(frame).Type() != packet.EtherTypeIPv6 {
-		return mac, false
-	}
-	ip, ok := packet.ParseIPv6(frame[packet.EthernetLen:])
-	if !ok || ip.NextHeader() != packet.ProtoICMPv6 {
+func parseAdvertisement(frame packet.Ethernet, target netip.Addr) (mac packet.MAC, ok bool) {
+	ip, ok := packet.ParseIPv6(frame.Payload())
+	if frame.Type() != packet.EtherTypeIPv6 || !ok || ip.NextHeader() != packet.ProtoICMPv6 {
 		return mac, false
 	}
 	m := ip.Payload()
@@ -119,5 +120,5 @@ func parseAdvertisement(frame []byte, target netip.Addr) (mac packet.MAC, ok boo
 		}
 		options = options[size:]
 	}
-	return packet.Ethernet(frame).Src(), true
+	return frame.Src(), true
 }
