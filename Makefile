@@ -1,0 +1,52 @@
+# make help lists what can be made.
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZ_TIME ?= 10s
+# More flags for go test, as -v or -json.
+TEST_FLAGS ?=
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# The race detector needs a C compiler.
+RACE      := $(if $(shell command -v $$(go env CC)),-race)
+
+.PHONY: help build test vet lint fuzz sim interop demo clean
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+build: ## build/vrouter, one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o build/vrouter ./cmd/vrouter
+
+# One package at a time: some tests measure how long a takeover takes.
+test: ## every test, with the race detector where there is a C compiler
+	@go build $(RACE) ./...
+	@go test $(RACE) -p 1 $(TEST_FLAGS) ./...
+
+vet: ## go vet
+	go vet ./...
+
+lint: vet ## gofumpt, staticcheck and the tests of the sources
+	go -C tools build -o ../build/ tool
+	@test -z "$$(build/gofumpt -l .)" || { build/gofumpt -d .; exit 1; }
+	build/staticcheck ./...
+	go test ./internal/sourcetest
+
+fuzz: ## each fuzz target for FUZZ_TIME (10s)
+	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ {t[n++]=$$1} /^(ok|\?)/ {for (i=0; i<n; i++) print $$2, t[i]; n=0}' | \
+	while read -r package target; do \
+		echo "$$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 20x $$package || exit 1; \
+	done
+
+sim: ## the simulation alone
+	go test -count=1 ./lab/sim
+
+interop: ## against Linux hosts, keepalived, FRR and tshark alone
+	go test -count=1 -v ./internal/interop
+
+demo: ## two routers and their failovers, in namespaces of this machine
+	go run ./cmd/vrouter demo
+
+clean: ## remove what was built
+	rm -rf build
