@@ -166,6 +166,7 @@ func (t *Table) lose(prefix netip.Prefix, source Source, _ Type, key groupKey) {
 // topologyChanged brings up to date what depends on ports and addresses.
 func (t *Table) topologyChanged() {
 	t.connected = bart.Table[uint16]{}
+	t.noVia = map[netip.Addr]bool{}
 	t.own = fib.OwnSet{}
 	for _, l := range t.links {
 		l.linkLocals = nil
@@ -179,6 +180,10 @@ func (t *Table) topologyChanged() {
 		if masked := a.prefix.Masked(); t.up[a.port] && !isLinkLocal6(masked.Addr()) && !a.prefix.IsSingleIP() {
 			if port, ok := t.connected.Get(masked); !ok || a.port < port {
 				t.connected.Insert(masked, a.port)
+			}
+			if masked.Addr().Is4() && masked.Bits() <= 30 {
+				first, last := bounds4(masked)
+				t.noVia[first], t.noVia[last] = true, true
 			}
 		}
 	}
@@ -195,6 +200,7 @@ func (t *Table) topologyChanged() {
 // out beside the routes.
 func (t *Table) noteOwn(port uint16, addr netip.Addr, kind fib.Kind) {
 	if !isLinkLocal6(addr) {
+		t.noVia[addr] = true
 		if kind != fib.Foreign {
 			t.own.Add(addr)
 		}

@@ -115,9 +115,9 @@ func (t *Table) refresh(g *group) bool {
 }
 
 // portOf returns the port that leads to a via. An address of our own leads
-// nowhere: it would be a loop.
+// nowhere, as it would be a loop, and so does a broadcast address.
 func (t *Table) portOf(v Via) (uint16, bool) {
-	if e := t.entries[hostPrefix(v.Addr)]; e != nil && e.best.group != nil && e.best.source <= Virtual {
+	if t.noVia[v.Addr] {
 		return 0, false
 	}
 	if v.HasPort {

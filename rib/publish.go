@@ -50,7 +50,7 @@ func (t *Table) applyPending() {
 			t.routes = t.routes.DeletePersist(prefix)
 		}
 	}
-	clear(t.pending)
+	t.pending = map[netip.Prefix]bool{} // a cleared map would stay as large as it once was
 }
 
 // Best returns the route in use for exactly this prefix.

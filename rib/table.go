@@ -18,7 +18,8 @@ type Table struct {
 	addresses map[address]bool  // value: foreign
 	virtuals  map[Neighbor]bool // value: accept
 	links     map[uint16]*link
-	connected bart.Table[uint16] // the connected prefixes in use: where a Via is looked up
+	connected bart.Table[uint16]  // the connected prefixes in use: where a Via is looked up
+	noVia     map[netip.Addr]bool // own, virtual and broadcast addresses: no Via leads there
 
 	entries    map[netip.Prefix]*entry
 	groups     map[groupKey]*group
@@ -146,10 +147,19 @@ func (t *Table) entry(prefix netip.Prefix) *entry {
 	return e
 }
 
+// rank orders candidates of different sources. An address that is ours is
+// ours even where another prefix would have it for its broadcast address.
+func (c *candidate) rank() int {
+	if c.typ == BroadcastType {
+		return 2*int(Virtual) + 1
+	}
+	return 2 * int(c.source)
+}
+
 // insert adds a candidate in its order: by source, metric, and port.
 func (t *Table) insert(e *entry, c candidate) {
 	i, _ := slices.BinarySearchFunc(e.candidates, c, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.metric, b.metric),
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.metric, b.metric),
 			cmp.Compare(a.group.key.port, b.group.key.port))
 	})
 	e.candidates = slices.Insert(e.candidates, i, c)

@@ -1,0 +1,299 @@
+package rib
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"vrouter/dataplane/fib"
+	"vrouter/packet"
+)
+
+// model keeps what a Table was told and computes every answer from scratch.
+type model struct {
+	up       [3]bool
+	own      map[address]bool
+	virtual  map[Neighbor]bool
+	routes   map[string]Route // by prefix, source, metric
+	resolved map[Neighbor]packet.MAC
+}
+
+func (m *model) ours(a netip.Addr) bool {
+	for o := range m.own {
+		if o.prefix.Addr() == a {
+			return true
+		}
+		if first, last := bounds4(o.prefix); !o.prefix.IsSingleIP() && o.prefix.Bits() <= 30 && m.up[o.port] && (a == first || a == last) {
+			return true
+		}
+	}
+	for v := range m.virtual {
+		if v.Addr == a {
+			return true
+		}
+	}
+	return false
+}
+
+// hops returns the usable next hops of a route.
+func (m *model) hops(r Route) (all []Neighbor) {
+	for _, v := range r.Via {
+		best := -1
+		port := 0
+		for o := range m.own {
+			if !m.up[o.port] || o.prefix.IsSingleIP() || !o.prefix.Contains(v.Addr) {
+				continue
+			}
+			if b := o.prefix.Bits(); b > best || b == best && int(o.port) < port {
+				best, port = b, int(o.port)
+			}
+		}
+		if n := (Neighbor{uint16(port), v.Addr}); best >= 0 && !m.ours(v.Addr) && !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	slices.SortFunc(all, func(a, b Neighbor) int { return a.Addr.Compare(b.Addr) })
+	return all
+}
+
+// answer says what becomes of a packet to a, as text does.
+func (m *model) answer(a netip.Addr) string {
+	type choice struct {
+		bits, rank int // a lower rank wins
+		text       string
+	}
+	var all []choice
+	for o, foreign := range m.own {
+		kind := "local"
+		if foreign {
+			kind = "foreign"
+		}
+		if o.prefix.Addr() == a {
+			all = append(all, choice{32, int(o.port), fmt.Sprintf("%s %d", kind, o.port)})
+		}
+		if o.prefix.IsSingleIP() || !m.up[o.port] {
+			continue
+		}
+		if o.prefix.Contains(a) {
+			all = append(all, choice{o.prefix.Bits(), 2000 + int(o.port), fmt.Sprintf("connected %d", o.port)})
+		}
+		if first, last := bounds4(o.prefix); o.prefix.Bits() <= 30 && (a == first || a == last) {
+			all = append(all, choice{32, 1500 + int(o.port), fmt.Sprintf("broadcast %d", o.port)})
+		}
+	}
+	for v, accept := range m.virtual {
+		if v.Addr == a {
+			all = append(all, choice{32, 1000 + int(v.Port), fmt.Sprintf("%s %d", map[bool]string{true: "local", false: "virtual"}[accept], v.Port)})
+		}
+	}
+	for _, r := range m.routes {
+		if !r.Prefix.Contains(a) {
+			continue
+		}
+		c := choice{r.Prefix.Bits(), 1000*int(r.Source) + int(r.Metric), r.Type.String()}
+		if r.Type == Unicast {
+			c.text = "gateway"
+			hops := m.hops(r)
+			if hops == nil {
+				continue
+			}
+			for _, n := range hops {
+				c.text += fmt.Sprintf(" %s/%d", n.Addr, n.Port)
+				if _, ok := m.resolved[n]; !ok {
+					c.text += "?"
+				}
+			}
+		}
+		all = append(all, c)
+	}
+	if all == nil {
+		return "none"
+	}
+	return slices.MinFunc(all, func(a, b choice) int {
+		if a.bits != b.bits {
+			return b.bits - a.bits
+		}
+		return a.rank - b.rank
+	}).text
+}
+
+// step changes table and model alike, at random, and says how.
+func (m *model) step(r *rand.Rand, t *Table) string {
+	port := uint16(r.IntN(3))
+	host := func() netip.Addr { return netip.AddrFrom4([4]byte{10, byte(r.IntN(3)), 0, byte(r.IntN(8))}) }
+	switch r.IntN(9) {
+	case 0:
+		m.up[port] = r.IntN(3) > 0
+		t.SetPort(port, m.up[port])
+		return fmt.Sprint("port ", port, m.up[port])
+	case 1, 2:
+		// Each port has addresses of its own, so that no two claim the same.
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(r.IntN(3)), 0, byte(1 + port)}), []int{16, 24, 29, 30, 32}[r.IntN(5)])
+		a := address{port, p}
+		for o := range m.own {
+			if o.prefix.Addr() == p.Addr() {
+				delete(m.own, o)
+				t.RemoveAddress(o.port, o.prefix)
+			}
+		}
+		if r.IntN(3) > 0 {
+			m.own[a] = r.IntN(4) == 0
+			t.AddAddress(port, p, m.own[a])
+		}
+		return fmt.Sprint("address ", a)
+	case 3:
+		n := Neighbor{port, netip.AddrFrom4([4]byte{10, byte(r.IntN(3)), 0, byte(4 + port)})}
+		if r.IntN(2) == 0 {
+			m.virtual[n] = r.IntN(2) == 0
+			t.SetVirtual(port, n.Addr, m.virtual[n])
+		} else {
+			delete(m.virtual, n)
+			t.RemoveVirtual(port, n.Addr)
+		}
+		return fmt.Sprint("virtual ", n)
+	case 4, 5:
+		n := Neighbor{port, host()}
+		if r.IntN(2) == 0 {
+			m.resolved[n] = mac1
+		} else {
+			delete(m.resolved, n)
+		}
+		_, ok := m.resolved[n]
+		t.SetNeighbor(port, n.Addr, mac1, ok)
+		return fmt.Sprint("neighbour ", n, ok)
+	}
+	route := Route{Prefix: netip.PrefixFrom(host(), []int{0, 8, 16, 24, 29, 32}[r.IntN(6)]).Masked(), Source: []Source{Static, BGP}[r.IntN(2)], Metric: uint32(r.IntN(2))}
+	if r.IntN(3) == 0 {
+		t.Remove(route.Source, route.Prefix)
+		maps.DeleteFunc(m.routes, func(_ string, o Route) bool { return o.Source == route.Source && o.Prefix == route.Prefix })
+		return fmt.Sprint("remove ", route)
+	}
+	if route.Type = Type(r.IntN(5) % 3); r.IntN(3) > 0 {
+		route.Type = Unicast
+	}
+	for range 1 + r.IntN(3) {
+		route.Via = append(route.Via, Via{Addr: host()})
+	}
+	m.routes[fmt.Sprint(route.Prefix, route.Source, route.Metric)] = route
+	t.Add(route)
+	return fmt.Sprint("add ", route)
+}
+
+// All that a published snapshot says is what the model says, after any
+// history; and it says so still after what comes later.
+func TestSnapshotsAreThoseOfTheModel(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		m := &model{own: map[address]bool{}, virtual: map[Neighbor]bool{}, routes: map[string]Route{}, resolved: map[Neighbor]packet.MAC{}}
+		tab := New()
+		var history []string
+		var older *fib.Snapshot
+		var olderSays string
+		for range 150 {
+			history = append(history, m.step(r, tab))
+			if r.IntN(3) == 0 {
+				continue // several changes in one publication
+			}
+			s := publish(tab)
+			var says strings.Builder
+			for i := range 4 {
+				for j := range 9 {
+					a := netip.AddrFrom4([4]byte{10, byte(i), 0, byte(j)})
+					got, want := text(s, a.String()), m.answer(a)
+					if got != want {
+						t.Fatalf("seed %d: %s: %q, want %q after\n%s", seed, a, got, want, strings.Join(history, "\n"))
+					}
+					fmt.Fprintln(&says, got)
+				}
+			}
+			m.check(t, tab, s)
+			if older != nil && describeAll(older) != olderSays {
+				t.Fatalf("seed %d: a published snapshot changed", seed)
+			}
+			older, olderSays = s, says.String()
+		}
+	}
+}
+
+func describeAll(s *fib.Snapshot) string {
+	var b strings.Builder
+	for i := range 4 {
+		for j := range 9 {
+			fmt.Fprintln(&b, text(s, fmt.Sprintf("10.%d.0.%d", i, j)))
+		}
+	}
+	return b.String()
+}
+
+// check verifies what must hold in any table.
+func (m *model) check(t *testing.T, tab *Table, s *fib.Snapshot) {
+	t.Helper()
+	needed := map[Neighbor]bool{}
+	for _, id := range s.Routes.All() {
+		g := s.Groups[id]
+		for _, h := range g.Hops {
+			needed[Neighbor{h.Port, h.Via}] = true
+		}
+		if g.Kind == fib.Gateway && (len(g.Hops) == 0 || (len(g.Hops) > 1) != (g.Buckets != nil)) {
+			t.Fatalf("group %+v", g)
+		}
+	}
+	got := tab.NextHops()
+	for _, n := range got {
+		if !needed[n] {
+			t.Fatalf("next hop %v is not in use", n)
+		}
+	}
+	if len(got) != len(needed) {
+		t.Fatalf("next hops %v, want %v", got, needed)
+	}
+	if len(tab.All()) != s.Routes.Size() {
+		t.Fatalf("%d routes, %d published", len(tab.All()), s.Routes.Size())
+	}
+	for n, mac := range m.resolved {
+		if got, _ := s.Ports[n.Port].Neighbors.Lookup(n.Addr); got != mac {
+			t.Fatalf("neighbour %v is missing", n)
+		}
+	}
+	for a := range m.own {
+		b := a.prefix.Addr().As4()
+		if !m.own[a] && !s.Own.May4(uint32(b[0])<<24|uint32(b[1])<<16|uint32(b[2])<<8|uint32(b[3])) {
+			t.Fatalf("%v is not in Own", a)
+		}
+	}
+	ids := map[*group]bool{}
+	for _, g := range tab.groups {
+		if g.refs <= 0 || tab.byID[g.id] != g || ids[g] {
+			t.Fatalf("group %+v", g)
+		}
+		ids[g] = true
+	}
+}
+
+func BenchmarkPublishAfterOneNeighbour(b *testing.B) {
+	tab := newTable()
+	for i := range 100000 {
+		tab.Add(Route{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10 + byte(i>>16), byte(i >> 8), byte(i)}), 24), Source: Static, Via: via("192.0.2.10", "192.0.2.11")})
+	}
+	s := publish(tab)
+	for i := 0; b.Loop(); i++ {
+		tab.SetNeighbor(0, ip("192.0.2.10"), packet.MAC{2, byte(i), byte(i >> 8)}, i%4 != 0)
+		tab.Publish(s)
+	}
+}
+
+func BenchmarkPublishAfterOneRoute(b *testing.B) {
+	tab := newTable()
+	for i := range 100000 {
+		tab.Add(Route{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10 + byte(i>>16), byte(i >> 8), byte(i)}), 24), Source: Static, Via: via("192.0.2.10")})
+	}
+	s := publish(tab)
+	for i := 0; b.Loop(); i++ {
+		tab.Add(Route{Prefix: pfx("10.9.9.0/24"), Source: Static, Via: []Via{{Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(20 + i%2)})}}})
+		tab.Publish(s)
+	}
+}
