@@ -23,7 +23,7 @@ func flow4(seed uint64, b []byte) uint64 {
 	if binary.BigEndian.Uint16(b[6:8])&0x3fff == 0 && hasPorts(b[9]) && len(b) >= hlen+4 {
 		rest |= uint64(binary.BigEndian.Uint32(b[hlen:])) << 8
 	}
-	return mix(mix(seed, binary.BigEndian.Uint64(b[12:20])), rest)
+	return finish(mix(mix(seed, binary.BigEndian.Uint64(b[12:20])), rest))
 }
 
 // flow6 hashes the flow of an IPv6 packet, cut to its length: addresses,
@@ -43,7 +43,7 @@ func flow6(seed uint64, b []byte) uint64 {
 	h = mix(h, binary.BigEndian.Uint64(b[16:24]))
 	h = mix(h, binary.BigEndian.Uint64(b[24:32]))
 	h = mix(h, binary.BigEndian.Uint64(b[32:40]))
-	return mix(h, rest)
+	return finish(mix(h, rest))
 }
 
 // hasPorts reports whether the first four bytes of the protocol are ports:
@@ -56,8 +56,15 @@ func hasPorts(proto uint8) bool {
 	return false
 }
 
-// mix folds v into a hash by a 64x64-bit product, whose halves are combined so
-// that every bit of the input reaches every bit of the result.
+// finish spreads the bits of a hash: buckets are chosen by its low ones, which
+// after mix alone differ too regularly between ports in sequence.
+func finish(h uint64) uint64 {
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+// mix folds v into a hash by a 64x64-bit product.
 func mix(h, v uint64) uint64 {
 	hi, lo := bits.Mul64(h^v^0x9e3779b97f4a7c15, v^0xe7037ed1a0b428db)
 	return hi ^ lo

@@ -26,6 +26,7 @@ func spread(n int, frame func(i int) []byte) []int {
 func TestFlowsAreSpreadEvenly(t *testing.T) {
 	v4, v6 := from4(ip4{dst: "10.6.0.1"}).Data[l3:], from6(ip6{dst: "2001:db8:6::1"}).Data[l3:]
 	put := func(b []byte, at, i int) []byte {
+		b = slices.Clone(b)
 		b[at], b[at+1] = byte(i>>8), byte(i)
 		return b
 	}
