@@ -52,25 +52,21 @@ func (s *Stats) Add(o Stats) {
 	}
 }
 
-// Counter keeps Stats that one goroutine writes, a batch at a time, and any
-// goroutine reads. Its zero value is ready.
+// Counter keeps Stats: written a batch at a time, read from any goroutine. Its
+// zero value is ready.
 type Counter struct {
 	frames, bytes atomic.Uint64
 	drops         [NumDrops]atomic.Uint64
 }
 
-// Count adds a batch of frames. Only the owner calls it: it is a load and a
-// store, not a locked addition.
+// Count adds a batch of frames, of so many bytes together.
 func (c *Counter) Count(frames, bytes int) {
-	c.frames.Store(c.frames.Load() + uint64(frames))
-	c.bytes.Store(c.bytes.Load() + uint64(bytes))
+	c.frames.Add(uint64(frames))
+	c.bytes.Add(uint64(bytes))
 }
 
-// Drop adds n lost frames. Only the owner calls it.
-func (c *Counter) Drop(why Drop, n int) {
-	d := &c.drops[why]
-	d.Store(d.Load() + uint64(n))
-}
+// Drop adds n lost frames.
+func (c *Counter) Drop(why Drop, n int) { c.drops[why].Add(uint64(n)) }
 
 // Stats returns the counts as they are now.
 func (c *Counter) Stats() Stats {

@@ -1,0 +1,218 @@
+package afpacket
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"vrouter/dataplane/port/kernel"
+	"vrouter/packet"
+)
+
+// device is what a port holds while its device exists.
+type device struct {
+	index   int
+	deaf    *kernel.Deaf // nil where the kernel keeps the device's addresses
+	members int          // packet socket that holds the memberships
+	joined  map[membership]struct{}
+}
+
+// membership is one thing that a device is asked to let through.
+type membership struct {
+	kind uint16 // PACKET_MR_UNICAST, PACKET_MR_MULTICAST, PACKET_MR_PROMISC
+	mac  packet.MAC
+}
+
+// attach opens the device; link is updated to what it is then. On an error
+// nothing stays open.
+func (p *Port) attach(link *kernel.Link) error {
+	first := p.found.Index != link.Index
+	d := &device{index: link.Index, members: -1, joined: map[membership]struct{}{}}
+	p.device = d
+	if first {
+		p.found = *link
+	}
+	err := p.openDevice(d, link)
+	if err == nil {
+		err = p.openSockets(d)
+	}
+	if err == nil {
+		err = p.subscribe()
+	}
+	if err != nil {
+		p.detach()
+	}
+	return err
+}
+
+// openDevice makes the device ready: first the kernel is kept off it, then it
+// is set up.
+func (p *Port) openDevice(d *device, link *kernel.Link) (err error) {
+	if p.cfg.OwnAddresses {
+		if err := p.deafen(d); err != nil {
+			return err
+		}
+	}
+	if p.cfg.MTU != 0 && link.MTU != p.cfg.MTU {
+		if err := p.net.SetMTU(d.index, p.cfg.MTU); err != nil {
+			return fmt.Errorf("set MTU %d on %s: %w", p.cfg.MTU, p.cfg.Device, err)
+		}
+	}
+	if !link.Admin {
+		if err := p.net.SetAdmin(d.index, true); err != nil {
+			return fmt.Errorf("set device %s up: %w", p.cfg.Device, err)
+		}
+	}
+	now, found, err := p.net.Link(p.cfg.Device)
+	if err == nil && (!found || now.Index != d.index) {
+		err = fmt.Errorf("device %s: %w", p.cfg.Device, unix.ENODEV)
+	}
+	*link = now
+	return err
+}
+
+// deafen takes the kernel off the device. Addresses that the kernel has there
+// are most likely a mistake, but one that costs nothing while it hears
+// nothing; where it would go on answering for them, the device is refused.
+func (p *Port) deafen(d *device) error {
+	deaf, err := p.net.Deafen(p.cfg.Device, d.index)
+	if err != nil {
+		return err
+	}
+	d.deaf = deaf
+	p.log.Info("kernel is kept off the device", "means", deaf.Means())
+	addrs, err := p.net.Addresses(d.index)
+	if err != nil || len(addrs) == 0 {
+		return err
+	}
+	remedy := fmt.Sprintf("remove them (ip addr flush dev %s), or set addresses = \"host\"", p.cfg.Device)
+	if !deaf.Complete() {
+		return fmt.Errorf("the kernel has addresses %v on device %s and would answer for them: %s",
+			addrs, p.cfg.Device, remedy)
+	}
+	p.log.Warn("the kernel's addresses on the device are out of service while the router owns it",
+		"addresses", addrs, "remedy", remedy)
+	return nil
+}
+
+func (p *Port) openSockets(d *device) (err error) {
+	if d.members, err = packetSocket(); err != nil {
+		return err
+	}
+	group := -1
+	for _, q := range p.queues {
+		g, err := openRing(d.index, p.geometry())
+		if err != nil {
+			return err
+		}
+		if len(p.queues) > 1 {
+			if group, err = joinFanout(g.fd, group); err != nil {
+				g.close()
+				return err
+			}
+		}
+		if err := q.attach(g); err != nil {
+			g.close()
+			return err
+		}
+	}
+	for t := range p.paths {
+		if err := p.openPath(t, d.index); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Port) openPath(t *transmitter, index int) error {
+	fd, vnetLen, err := openTransmit(index, p.cfg.OwnAddresses)
+	if err == nil {
+		t.attach(&txSocket{fd, vnetLen})
+	}
+	return err
+}
+
+// detach closes the device.
+func (p *Port) detach() {
+	d := p.device
+	if d == nil {
+		return
+	}
+	p.device = nil
+	for _, q := range p.queues {
+		q.attach(nil)
+	}
+	for t := range p.paths {
+		t.attach(nil)
+	}
+	if d.members >= 0 {
+		unix.Close(d.members)
+	}
+	if d.deaf == nil {
+		return
+	}
+	if err := d.deaf.Close(); err != nil {
+		p.log.Warn("device is not given back to the kernel as it was", "error", err)
+	}
+}
+
+// subscribe makes the device let through what the port wants: the virtual
+// MACs, its own where that is not the device's, and the groups.
+func (p *Port) subscribe() error {
+	if p.device == nil {
+		return nil // attach comes here again
+	}
+	want := map[membership]struct{}{}
+	for _, mac := range p.macs {
+		want[membership{unix.PACKET_MR_UNICAST, mac}] = struct{}{}
+	}
+	if !p.cfg.MAC.IsZero() {
+		want[membership{unix.PACKET_MR_UNICAST, p.cfg.MAC}] = struct{}{}
+	}
+	for _, mac := range p.groups {
+		want[membership{unix.PACKET_MR_MULTICAST, mac}] = struct{}{}
+	}
+	return p.device.join(want)
+}
+
+// join joins what is new in want and then leaves what is not in it. Where the
+// device refuses an address, it is made to let everything through.
+func (d *device) join(want map[membership]struct{}) error {
+	var errs []error
+	all := membership{kind: unix.PACKET_MR_PROMISC}
+	_, promiscuous := d.joined[all]
+	for m := range want {
+		if _, ok := d.joined[m]; ok {
+			continue
+		}
+		err := d.membership(unix.PACKET_ADD_MEMBERSHIP, m)
+		if err == nil {
+			d.joined[m] = struct{}{}
+			continue
+		}
+		if !promiscuous {
+			if failed := d.membership(unix.PACKET_ADD_MEMBERSHIP, all); failed != nil {
+				errs = append(errs, fmt.Errorf("receive frames for %v: %w; promiscuous mode: %w", m.mac, err, failed))
+				continue
+			}
+			d.joined[all], promiscuous = struct{}{}, true
+		}
+	}
+	for m := range d.joined {
+		if _, ok := want[m]; ok || m == all {
+			continue
+		}
+		if err := d.membership(unix.PACKET_DROP_MEMBERSHIP, m); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			errs = append(errs, err)
+		}
+		delete(d.joined, m)
+	}
+	return errors.Join(errs...)
+}
+
+func (d *device) membership(option int, m membership) error {
+	req := unix.PacketMreq{Ifindex: int32(d.index), Type: m.kind, Alen: uint16(len(m.mac))}
+	copy(req.Address[:], m.mac[:])
+	return unix.SetsockoptPacketMreq(d.members, unix.SOL_PACKET, option, &req)
+}
