@@ -216,7 +216,7 @@ func (p *Port) NewTransmitter() (port.Transmitter, error) {
 	if p.device == nil {
 		return t, nil
 	}
-	if err := p.openPath(t, p.device.index); err != nil {
+	if err := p.net.Do(func() error { return p.openPath(t, p.device.index) }); err != nil {
 		delete(p.paths, t)
 		return nil, fmt.Errorf("port on %s: %w", p.cfg.Device, err)
 	}

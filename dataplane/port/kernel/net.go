@@ -24,15 +24,22 @@ type Net struct {
 	ns     int // descriptor of the namespace, or -1: that of the whole process
 }
 
+// whole is the namespace of the process as it started, where goroutines run
+// that nobody moved. It is noted at once, since any thread, the first one too,
+// may be moved later.
+var whole = threadNS()
+
+func threadNS() (s unix.Stat_t) {
+	unix.Stat("/proc/thread-self/ns/net", &s) // zero without /proc; Here reports that
+	return s
+}
+
 // Here returns the network namespace of the calling thread.
 func Here() (*Net, error) {
 	n := &Net{ns: -1}
-	var mine, whole unix.Stat_t
-	if err := unix.Stat("/proc/thread-self/ns/net", &mine); err != nil {
-		return nil, fmt.Errorf("this thread's network namespace: %w (is /proc mounted?)", err)
-	}
-	if err := unix.Stat("/proc/self/ns/net", &whole); err != nil {
-		return nil, fmt.Errorf("this process's network namespace: %w", err)
+	mine := threadNS()
+	if mine.Ino == 0 {
+		return nil, errors.New("this thread's network namespace is unknown: is /proc mounted?")
 	}
 	var err error
 	if mine.Ino != whole.Ino || mine.Dev != whole.Dev {
@@ -63,6 +70,16 @@ func (n *Net) Go(f func(), failed func(error)) {
 		}
 		f()
 	}()
+}
+
+// Do runs f where its system calls act in the namespace, and returns its error.
+func (n *Net) Do(f func() error) error {
+	if n.ns < 0 {
+		return f()
+	}
+	done := make(chan error, 1)
+	n.Go(func() { done <- f() }, func(err error) { done <- err })
+	return <-done
 }
 
 // Close releases the namespace. Goroutines started by Go stay in it.
