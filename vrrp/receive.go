@@ -88,7 +88,7 @@ func sameAddresses(a, b []netip.Addr) bool {
 
 // receiveBackup is RFC 9568 6.4.2, ADVERTISEMENT received.
 func (m *Machine) receiveBackup(now time.Time, src netip.Addr, adv *Advertisement) {
-	heard := m.master.addr.IsValid() && m.master.priority != PriorityStop
+	heard := m.master.priority != PriorityStop // also nobody has priority 0
 	m.master = rival{src, adv.Priority}
 	switch {
 	case adv.Priority == PriorityStop:
