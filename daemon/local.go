@@ -135,7 +135,7 @@ func (l *local) feed() {
 func (l *local) apply(c router.LocalStack) {
 	ports := make([]netstack.Port, 0, len(c.Ports))
 	for _, p := range c.Ports {
-		ports = append(ports, netstack.Port{Number: p.Port, Name: p.Name, MTU: p.MTU, MAC: p.MAC})
+		ports = append(ports, netstack.Port{Number: p.Port, Name: p.Name, MTU: p.MTU, MAC: p.MAC, Down: !p.Up})
 	}
 	addresses := make([]netstack.Address, 0, len(c.Addresses))
 	for _, a := range c.Addresses {

@@ -49,6 +49,7 @@ type LocalPort struct {
 	Name string
 	MTU  int
 	MAC  packet.MAC
+	Up   bool
 }
 
 // LocalAddress is an address that the local stack answers for.

@@ -142,16 +142,23 @@ func (r *Router) PortChanged(now time.Time, port uint16, s PortState) []Action {
 	was := f.state
 	f.state = s
 	r.dirty, r.localDirty = true, true // MAC and MTU are in both
-	addresses := f.ownAddresses(r.hasIPv6Virtual(port))
-	moved := was.MAC != s.MAC || !slices.Equal(addresses, f.addresses)
-	if was.Up && (!s.Up || moved) {
+	anotherMAC := was.MAC != s.MAC
+	if was.Up && (!s.Up || anotherMAC) {
 		r.interfaceDown(now, f, s.Problem)
 	}
+	addresses := f.ownAddresses(r.hasIPv6Virtual(port))
+	moved := !slices.Equal(addresses, f.addresses)
 	if moved {
 		r.readdress(f, addresses)
 	}
-	if s.Up && (!was.Up || moved) {
+	switch {
+	case s.Up && (!was.Up || anotherMAC):
 		r.interfaceUp(now, f)
+	case s.Up && moved:
+		// The host's kernel has got or lost an address. Virtual routers must
+		// not take notice, but that another address may speak for them now.
+		r.keepNextHops(now)
+		r.startVirtuals(now, f)
 	}
 	if was.Up != s.Up || was.Problem != s.Problem {
 		r.event(now, Event{
@@ -197,6 +204,12 @@ func (r *Router) interfaceUp(now time.Time, f *iface) {
 	r.table.SetPort(f.port, true)
 	r.keepNextHops(now)
 	r.startProbers(now, f)
+	r.startVirtuals(now, f)
+}
+
+// startVirtuals starts the virtual routers of an interface that is up; those
+// that run take over its address.
+func (r *Router) startVirtuals(now time.Time, f *iface) {
 	for _, v := range r.virtual {
 		if v.port == f.port && !r.stopping {
 			r.startVirtual(now, v)
@@ -204,16 +217,20 @@ func (r *Router) interfaceUp(now time.Time, f *iface) {
 	}
 }
 
-// startVirtual starts a virtual router whose interface is up.
+// startVirtual starts a virtual router whose interface is up, or ends it where
+// the interface has no address for it.
 func (r *Router) startVirtual(now time.Time, v *virtual) {
 	f := r.ifaces[v.port]
 	source, ok := f.vrrpSource(v.cfg.IPv6())
 	if !ok {
-		r.event(now, Event{
-			Kind: "vrrp", Name: v.cfg.Name, From: "Initialize", To: "Initialize",
-			Reason: "interface " + f.cfg.Name + " has no " + family(v.cfg.IPv6()) +
-				" address to advertise from: add one to its addresses",
-		})
+		reason := "interface " + f.cfg.Name + " has no " + family(v.cfg.IPv6()) +
+			" address to advertise from: add one to its addresses"
+		if v.machine.State() == vrrp.Initialize {
+			r.event(now, Event{
+				Kind: "vrrp", Name: v.cfg.Name, From: "Initialize", To: "Initialize", Reason: reason,
+			})
+		}
+		r.vrrpActions(now, v, v.machine.Down(now, reason))
 		return
 	}
 	r.vrrpActions(now, v, v.machine.Start(now, source))
@@ -322,7 +339,7 @@ func (r *Router) localStack() LocalStack {
 		if f.state.MTU == 0 {
 			continue // the device was never seen
 		}
-		l.Ports = append(l.Ports, LocalPort{f.port, f.cfg.Name, f.state.MTU, f.state.MAC})
+		l.Ports = append(l.Ports, LocalPort{f.port, f.cfg.Name, f.state.MTU, f.state.MAC, f.state.Up})
 		l.Groups[f.port] = r.groupsOf(f)
 		if !f.owns() {
 			continue

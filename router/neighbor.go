@@ -1,7 +1,9 @@
 package router
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 
 	"vrouter/arp"
@@ -67,28 +69,51 @@ func (r *Router) solicit(s neigh.Solicit) {
 	r.do(Transmit{f.port, frame})
 }
 
-// keepNextHops tells the cache which neighbours routes go through, and so
-// must be resolved before the first packet needs them.
+// keepNextHops tells the cache which neighbours must be resolved before the
+// first packet needs them.
 func (r *Router) keepNextHops(now time.Time) {
-	want := make(map[neigh.Key]bool)
-	for _, n := range r.table.NextHops() {
-		if r.ifaces[n.Port].state.Up {
-			want[neigh.Key{Port: n.Port, Addr: n.Addr}] = true
-		}
-	}
-	for key := range r.kept {
-		if !want[key] {
+	was, want := r.kept, r.nextHops()
+	r.kept = want
+	for _, key := range was {
+		if !hasKey(want, key) {
 			r.neighActions(r.cache.Keep(now, key, false))
-			delete(r.kept, key)
 		}
 	}
-	for _, n := range r.table.NextHops() { // in order, so that runs repeat
-		key := neigh.Key{Port: n.Port, Addr: n.Addr}
-		if want[key] && !r.kept[key] {
-			r.kept[key] = true
+	for _, key := range want {
+		if !hasKey(was, key) {
 			r.neighActions(r.cache.Keep(now, key, true))
 		}
 	}
+}
+
+// nextHops returns the neighbours that routes go through, and the unicast VRRP
+// peers on the link, whose advertisements must not wait for an answer first.
+// They are sorted, so that runs repeat.
+func (r *Router) nextHops() []neigh.Key {
+	var keys []neigh.Key
+	for _, n := range r.table.NextHops() {
+		if r.ifaces[n.Port].state.Up {
+			keys = append(keys, neigh.Key{Port: n.Port, Addr: n.Addr})
+		}
+	}
+	for _, v := range r.virtual {
+		for _, peer := range v.cfg.Peers {
+			if f := r.ifaces[v.port]; f.state.Up && f.onLink(peer) {
+				keys = append(keys, neigh.Key{Port: v.port, Addr: peer})
+			}
+		}
+	}
+	slices.SortFunc(keys, compareKeys)
+	return slices.Compact(keys)
+}
+
+func compareKeys(a, b neigh.Key) int {
+	return cmp.Or(cmp.Compare(a.Port, b.Port), a.Addr.Compare(b.Addr))
+}
+
+func hasKey(sorted []neigh.Key, key neigh.Key) bool {
+	_, ok := slices.BinarySearchFunc(sorted, key, compareKeys)
+	return ok
 }
 
 // prober watches over one own address.

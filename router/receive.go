@@ -20,6 +20,7 @@ type counters struct {
 	spoofed   uint64 // ARP or ND that claims an address of ours
 	offLink   uint64 // ARP or ND of a sender that is in no prefix of the interface
 	noAddress uint64 // neighbours that could not be asked for: no source address
+	portDown  uint64 // frames of a port that has gone down meanwhile
 }
 
 // Receive takes a control frame (ARP, ND, VRRP) that the fast path punted; in
@@ -32,8 +33,12 @@ func (r *Router) Receive(now time.Time, in uint16, frame []byte) []Action {
 
 func (r *Router) receive(now time.Time, in uint16, frame []byte) {
 	eth, ok := packet.ParseEthernet(frame)
-	if !ok || int(in) >= len(r.ifaces) || !r.ifaces[in].state.Up {
+	if !ok || int(in) >= len(r.ifaces) {
 		r.counters.malformed++
+		return
+	}
+	if !r.ifaces[in].state.Up {
+		r.counters.portDown++
 		return
 	}
 	switch eth.Type() {
@@ -103,6 +108,10 @@ func (r *Router) receiveND(now time.Time, in uint16, frame []byte) {
 		if !m.LinkAddr.IsZero() && m.Src.IsValid() && !m.Src.IsUnspecified() && r.answersFor(f, m.Target) {
 			r.learn(now, f, m.Src, m.LinkAddr, neigh.Request)
 		}
+	case packet.ICMPv6RouterSolicit: // a host that will talk to a router (RFC 4861 6.2.6)
+		if !m.LinkAddr.IsZero() {
+			r.learn(now, f, m.Src, m.LinkAddr, neigh.Request)
+		}
 	case packet.ICMPv6NeighborAdvert:
 		r.learn(now, f, m.Target, m.LinkAddr, adverEvidence(&m))
 	}
@@ -124,7 +133,7 @@ func adverEvidence(m *ndp.Message) neigh.Evidence {
 // learn hands what was heard of a neighbour to the cache, unless it claims an
 // address of ours or one that is not on the link.
 func (r *Router) learn(now time.Time, f *iface, addr netip.Addr, mac packet.MAC, e neigh.Evidence) {
-	if r.isOwn(addr) {
+	if r.isOwn(f.port, addr) {
 		r.counters.spoofed++
 		return
 	}

@@ -26,15 +26,16 @@ import (
 
 // Router is the control plane. Its methods are not for concurrent use.
 type Router struct {
-	cfg   *config.Config
-	rand  *rand.Rand
-	lease *fib.Lease
+	cfg       *config.Config
+	rand      *rand.Rand
+	lease     *fib.Lease
+	leaseTime time.Duration
 
 	ifaces  []*iface // by port number
 	virtual []*virtual
 	cache   *neigh.Cache
 	table   *rib.Table
-	kept    map[neigh.Key]bool // next hops that the cache keeps resolved
+	kept    []neigh.Key // next hops that the cache keeps resolved; sorted
 
 	flowSeed   uint64
 	snapshot   *fib.Snapshot
@@ -57,7 +58,6 @@ func New(cfg *config.Config, seed uint64) *Router {
 		cfg:   cfg,
 		rand:  rand.New(rand.NewPCG(seed, 0x7672)),
 		lease: &fib.Lease{},
-		kept:  make(map[neigh.Key]bool),
 	}
 	r.flowSeed = r.rand.Uint64()
 	r.cache = neigh.New(neigh.Config{Rand: r.rand})
@@ -69,6 +69,7 @@ func New(cfg *config.Config, seed uint64) *Router {
 		c := &cfg.VRRP[i]
 		r.virtual = append(r.virtual, newVirtual(c, r.portOf(c.Interface)))
 	}
+	r.leaseTime = leaseDuration(cfg.VRRP)
 	return r
 }
 
@@ -91,10 +92,12 @@ func (r *Router) Lease() *fib.Lease { return r.lease }
 // the control plane. A peer takes over three intervals and a skew after the
 // last advertisement that it heard, which may have left one interval before
 // the control plane stopped: two intervals are safe. Bounded to [20 ms, 2 s].
-func (r *Router) LeaseDuration() time.Duration {
+func (r *Router) LeaseDuration() time.Duration { return r.leaseTime }
+
+func leaseDuration(virtual []config.VRRP) time.Duration {
 	shortest := time.Second
-	for _, v := range r.virtual {
-		shortest = min(shortest, v.cfg.Interval)
+	for i := range virtual {
+		shortest = min(shortest, virtual[i].Interval)
 	}
 	return max(20*time.Millisecond, min(2*shortest, 2*time.Second))
 }
@@ -143,7 +146,7 @@ func (r *Router) Deadline() time.Time {
 	for _, v := range r.virtual {
 		next = earlier(next, v.machine.Deadline())
 		if v.machine.Forwarding() {
-			next = earlier(next, r.lastTurn.Add(r.LeaseDuration()/4))
+			next = earlier(next, r.lastTurn.Add(r.leaseTime/4))
 		}
 	}
 	for _, f := range r.ifaces {
@@ -207,16 +210,17 @@ func (r *Router) Switchover(now time.Time, name string) ([]Action, error) {
 	return r.end(now), fmt.Errorf("%s: %w", name, ErrUnknownVirtualRouter)
 }
 
-// begin opens a turn. Where the last one is longer ago than the lease, the
-// process was frozen (stopped, suspended, starved): others may have taken
-// over, so every virtual router listens first.
+// begin opens a turn. Where the last one is longer ago than the lease although
+// there was something to do, the process was frozen (stopped, suspended,
+// starved): others may have taken over, or a Backup may not have heard the
+// advertisements that came meanwhile, so every virtual router listens first.
 func (r *Router) begin(now time.Time) {
 	r.out = nil
 	frozen := now.Sub(r.lastTurn)
-	if r.started && frozen > r.LeaseDuration() && r.anyForwarding() {
+	if r.started && frozen > r.leaseTime && r.overdue(now) {
 		r.event(now, Event{Kind: "freeze", Name: "router", Reason: fmt.Sprintf(
 			"no turn of the control plane for %v (lease %v): listening before serving virtual addresses again",
-			frozen.Round(time.Millisecond), r.LeaseDuration())})
+			frozen.Round(time.Millisecond), r.leaseTime)})
 		for _, v := range r.virtual {
 			r.vrrpActions(now, v, v.machine.Resume(now, frozen))
 		}
@@ -224,14 +228,11 @@ func (r *Router) begin(now time.Time) {
 	r.lastTurn = now
 }
 
-// anyForwarding reports whether a virtual MAC is served.
-func (r *Router) anyForwarding() bool {
-	for _, v := range r.virtual {
-		if v.machine.Forwarding() {
-			return true
-		}
-	}
-	return false
+// overdue reports whether Advance should have been called so long ago that
+// the lease of a Master, which wants a turn each quarter of it, has run out.
+func (r *Router) overdue(now time.Time) bool {
+	deadline := r.Deadline()
+	return !deadline.IsZero() && now.Sub(deadline) > r.leaseTime-r.leaseTime/4
 }
 
 // end closes a turn: what changed is published before anything leaves.
@@ -247,16 +248,18 @@ func (r *Router) end(now time.Time) []Action {
 // do adds an action to the turn.
 func (r *Router) do(a Action) { r.out = append(r.out, a) }
 
-// isOwn reports whether addr is an address of the router, its own or a virtual
-// one that it is Master of: a packet that claims to come from it is a fake.
-func (r *Router) isOwn(addr netip.Addr) bool {
+// isOwn reports whether addr, heard on a port, is an address of the router, its
+// own or a virtual one that it is Master of: a packet that claims to come from
+// it is a fake. Link-local addresses mean something on their own link only.
+func (r *Router) isOwn(port uint16, addr netip.Addr) bool {
+	anywhere := !addr.IsLinkLocalUnicast()
 	for _, f := range r.ifaces {
-		if f.hasAddress(addr) {
+		if (anywhere || f.port == port) && f.hasAddress(addr) {
 			return true
 		}
 	}
 	for _, v := range r.virtual {
-		if v.machine.State() == vrrp.Master && v.has(addr) {
+		if (anywhere || v.port == port) && v.machine.State() == vrrp.Master && v.has(addr) {
 			return true
 		}
 	}

@@ -102,6 +102,7 @@ func (r *Router) ControlCounters() map[string]uint64 {
 		"spoofed_address":    r.counters.spoofed,
 		"neighbor_off_link":  r.counters.offLink,
 		"neighbor_no_source": r.counters.noAddress,
+		"interface_down":     r.counters.portDown,
 	}
 	for i, n := range r.counters.vrrp {
 		if i > 0 {
