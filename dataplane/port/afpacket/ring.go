@@ -161,7 +161,9 @@ func (r *ring) take(h *unix.Tpacket2Hdr, status uint32, f *packet.Frame, count *
 	at := r.next + int(h.Mac)
 	switch {
 	case h.Snaplen == h.Len:
-		copy(vnetBytes(&f.VNet)[:r.vnetLen], r.mem[at-r.vnetLen:at])
+		// Whatever size was asked for, the kernel puts the short header directly
+		// before the frame (tpacket_rcv); only queued frames have the full one.
+		copy(vnetBytes(&f.VNet)[:shortVNetLen], r.mem[at-shortVNetLen:at])
 		f.Data = r.mem[at : at+int(h.Snaplen) : at+int(h.Snaplen)]
 	case status&unix.TP_STATUS_COPY == 0:
 		count.Drop(port.DropTruncated, 1)
