@@ -144,7 +144,11 @@ func (r *Router) PortChanged(now time.Time, port uint16, s PortState) []Action {
 	r.dirty, r.localDirty = true, true // MAC and MTU are in both
 	anotherMAC := was.MAC != s.MAC
 	if was.Up && (!s.Up || anotherMAC) {
-		r.interfaceDown(now, f, s.Problem)
+		why := s.Problem
+		if s.Up {
+			why = "another MAC address"
+		}
+		r.interfaceDown(now, f, why)
 	}
 	addresses := f.ownAddresses(r.hasIPv6Virtual(port))
 	moved := !slices.Equal(addresses, f.addresses)

@@ -1,0 +1,174 @@
+package router
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vrouter/arp"
+	"vrouter/ndp"
+	"vrouter/neigh"
+	"vrouter/packet"
+	"vrouter/vrrp"
+)
+
+// describe writes an action as one line of a script's trace.
+func (s *script) describe(a Action) string {
+	switch a := a.(type) {
+	case Publish:
+		return "publish " + s.describeSnapshot(a)
+	case Transmit:
+		return s.portName(a.Port) + " < " + describeFrame(a.Frame)
+	case Forward:
+		return "forward " + s.describeWaiting(a.Packet)
+	case Unreachable:
+		return "unreachable " + s.describeWaiting(a.Packet)
+	case Membership:
+		return "receive " + s.portName(a.Port) + " " + joinAll(a.MACs) + " and groups " + joinAll(a.Groups)
+	case LocalStack:
+		return "local " + s.describeLocal(a)
+	case Notice:
+		e := a.Event
+		return fmt.Sprintf("event %s %s: %s -> %s: %s", e.Kind, e.Name, e.From, e.To, e.Reason)
+	}
+	return fmt.Sprintf("%#v", a)
+}
+
+func joinAll[T fmt.Stringer](list []T) string {
+	if len(list) == 0 {
+		return "nothing"
+	}
+	var parts []string
+	for _, m := range list {
+		parts = append(parts, m.String())
+	}
+	return strings.Join(parts, " ")
+}
+
+// describeSnapshot tells what workers see of a snapshot: the virtual MACs that
+// are served, and the neighbours that are resolved.
+func (s *script) describeSnapshot(p Publish) string {
+	serves := "nothing"
+	for _, v := range s.router.virtual {
+		if p.Snapshot.Ports[v.port].IsMaster(v.mac) {
+			serves = strings.TrimPrefix(serves+" "+v.cfg.Name, "nothing ")
+		}
+	}
+	var up, known []string
+	for i := range p.Snapshot.Ports {
+		port := &p.Snapshot.Ports[i]
+		if port.Up {
+			up = append(up, port.Name)
+		}
+		for e := range s.router.cache.All() {
+			if mac, ok := port.Neighbors.Lookup(e.Key.Addr); ok && e.Key.Port == uint16(i) {
+				known = append(known, fmt.Sprintf("%v=%v", e.Key.Addr, mac))
+			}
+		}
+	}
+	text := "up " + strings.Join(append(up, ""), " ") + "serves " + serves
+	if len(known) > 0 {
+		text += " knows " + strings.Join(known, " ")
+	}
+	return text
+}
+
+func (s *script) describeLocal(l LocalStack) string {
+	var parts []string
+	for _, p := range l.Ports {
+		text := fmt.Sprintf("%s %s mtu %d:", p.Name, upDown(p.Up), p.MTU)
+		for _, a := range l.Addresses {
+			if a.Port == p.Port {
+				text += " " + a.Prefix.String()
+			}
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (s *script) describeWaiting(w neigh.Waiting) string {
+	text := "in " + s.portName(w.In)
+	if w.Local {
+		text += " local"
+	}
+	if len(w.Frame) > packet.EthernetLen {
+		return text + " " + describeFrame(w.Frame)
+	}
+	return text + " " + string(w.Frame)
+}
+
+// describeFrame writes what matters of a control frame. It decodes with the
+// packages' own parsers, so a frame that is not valid shows as such.
+func describeFrame(frame []byte) string {
+	eth, ok := packet.ParseEthernet(frame)
+	if !ok {
+		return fmt.Sprintf("bad frame %x", frame)
+	}
+	head := fmt.Sprintf("%v > %v ", eth.Src(), eth.Dst())
+	switch eth.Type() {
+	case packet.EtherTypeARP:
+		return head + describeARP(eth.Payload())
+	case packet.EtherTypeIPv4:
+		ip, ok := packet.ParseIPv4(eth.Payload())
+		if !ok || !ip.HeaderOK() || ip.Protocol() != packet.ProtoVRRP {
+			return head + "bad IPv4"
+		}
+		return head + describeVRRP(ip.Src(), ip.Dst(), ip.TTL(), ip.Payload())
+	case packet.EtherTypeIPv6:
+		ip, ok := packet.ParseIPv6(eth.Payload())
+		if ok && ip.NextHeader() == packet.ProtoVRRP {
+			return head + describeVRRP(ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
+		}
+		return head + describeND(frame)
+	}
+	return head + "unknown"
+}
+
+func describeARP(payload []byte) string {
+	p, reason := arp.Parse(payload)
+	switch {
+	case reason != arp.OK:
+		return "bad ARP: " + reason.String()
+	case p.IsProbe():
+		return fmt.Sprintf("ARP probe %v", p.TargetIP)
+	case p.IsGratuitous():
+		return fmt.Sprintf("ARP announces %v is-at %v", p.SenderIP, p.SenderMAC)
+	case p.Op == arp.OpRequest:
+		return fmt.Sprintf("ARP who-has %v tell %v", p.TargetIP, p.SenderIP)
+	}
+	return fmt.Sprintf("ARP %v is-at %v", p.SenderIP, p.SenderMAC)
+}
+
+func describeVRRP(src, dst netip.Addr, ttl uint8, payload []byte) string {
+	a, reason := vrrp.Parse(src, dst, ttl, payload)
+	if reason != vrrp.ReasonNone {
+		return "bad VRRP: " + reason.String()
+	}
+	return fmt.Sprintf("VRRPv%d vrid %d priority %d every %v of %s: %v > %v",
+		a.Version, a.VRID, a.Priority, a.Interval, joinAll(a.Addresses), src, dst)
+}
+
+func describeND(frame []byte) string {
+	m, reason := ndp.Parse(frame)
+	if reason != ndp.OK {
+		return "bad ND: " + reason.String()
+	}
+	kind := map[uint8]string{
+		packet.ICMPv6NeighborSolicit: "NS", packet.ICMPv6NeighborAdvert: "NA",
+		packet.ICMPv6RouterSolicit: "RS", packet.ICMPv6RouterAdvert: "RA",
+	}[m.Type]
+	text := fmt.Sprintf("%s %v > %v target %v", kind, m.Src, m.Dst, m.Target)
+	if !m.LinkAddr.IsZero() {
+		text += " is-at " + m.LinkAddr.String()
+	}
+	flags := []string{}
+	for name, set := range map[string]bool{"router": m.Router, "solicited": m.Solicited, "override": m.Override} {
+		if set {
+			flags = append(flags, name)
+		}
+	}
+	slices.Sort(flags)
+	return strings.Join(append([]string{text}, flags...), " ")
+}
