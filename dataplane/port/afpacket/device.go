@@ -35,7 +35,7 @@ func (p *Port) attach(link *kernel.Link) error {
 	}
 	err := p.openDevice(d, link)
 	if err == nil {
-		err = p.openSockets(d)
+		err = p.openSockets(d, link.MTU)
 	}
 	if err == nil {
 		err = p.subscribe()
@@ -96,13 +96,13 @@ func (p *Port) deafen(d *device) error {
 	return nil
 }
 
-func (p *Port) openSockets(d *device) (err error) {
+func (p *Port) openSockets(d *device, mtu int) (err error) {
 	if d.members, err = packetSocket(); err != nil {
 		return err
 	}
 	group := -1
 	for _, q := range p.queues {
-		g, err := openRing(d.index, p.geometry())
+		g, err := openRing(d.index, mtu)
 		if err != nil {
 			return err
 		}

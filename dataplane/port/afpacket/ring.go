@@ -12,15 +12,6 @@ import (
 	"vrouter/packet"
 )
 
-// geometry is the layout of a receive ring: slots of slotSize bytes each,
-// perBlock of them in a block of blockSize bytes, which may end in unused room.
-type geometry struct {
-	slotSize, slots     int
-	blockSize, perBlock int
-}
-
-func (g geometry) bytes() int { return g.slots / g.perBlock * g.blockSize }
-
 // ring is a packet socket with a receive ring of version 2: the kernel writes
 // each frame into the next slot, with its header, and hands the slot over at
 // once. One goroutine uses it, but stats.
@@ -48,12 +39,12 @@ const largeMax = 66 << 10
 
 // openRing opens a receiving socket on a device. It starts to receive before
 // openRing returns.
-func openRing(index int, g geometry) (*ring, error) {
+func openRing(index, mtu int) (*ring, error) {
 	fd, err := packetSocket()
 	if err != nil {
 		return nil, err
 	}
-	r := &ring{fd: fd, g: g}
+	r := &ring{fd: fd, g: chooseGeometry(mtu, setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF))}
 	if err := r.prepare(); err != nil {
 		r.close()
 		return nil, err
@@ -79,7 +70,6 @@ func (r *ring) prepare() (err error) {
 	if err = unix.SetsockoptInt(r.fd, unix.SOL_PACKET, unix.PACKET_COPY_THRESH, 1); err != nil {
 		return fmt.Errorf("PACKET_COPY_THRESH: %w", err)
 	}
-	setBuffer(r.fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
 	if err = setRing(r.fd, r.g); err != nil {
 		return err
 	}

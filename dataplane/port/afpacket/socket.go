@@ -18,8 +18,8 @@ const allProtocols = unix.ETH_P_ALL>>8 | unix.ETH_P_ALL&0xff<<8
 // queue of frames that are larger than a slot of the ring.
 const bufferBytes = 16 << 20
 
-// vnetLen is the length of the virtio-net header that a socket uses: 12, or 10
-// on kernels without PACKET_VNET_HDR_SZ, which is the same without NumBuffers.
+// shortVNetLen is the length of the virtio-net header on kernels without
+// PACKET_VNET_HDR_SZ: all but NumBuffers.
 const shortVNetLen = 10
 
 // packetSocket opens a packet socket that receives nothing yet.
