@@ -1,0 +1,226 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+)
+
+// Tolerances of the checkers.
+const (
+	graceMute  = time.Millisecond      // to carry out what a frame has told
+	slack      = 20 * time.Millisecond // beyond the protocol's bounds
+	slackV2    = 300 * time.Millisecond
+	early      = 0.98 // clocks are apart by 1 %
+	late       = 1.03
+	transit    = 100 * time.Millisecond // a probe that is not there by then is lost
+	maxFound   = 20
+	maxRouters = 4
+)
+
+// checker watches the wires, the switches' tables and what hosts receive. It
+// knows how the network is cabled and configured, what was done to it, and
+// what RFC 9568 and RFC 3768 promise; of the routers' insides it knows
+// nothing, and it shares no code with them.
+//
+// The network is steady when no fault is going on or younger than the
+// protocol's bound: then nothing may be lost. It is settled when there was no
+// planned change within that time either: then there is one master.
+type checker struct {
+	w       *World
+	found   []string
+	virtual []*virtualRouter
+	members []*member
+	bound   time.Duration // 3 x interval + skew + slack, of the slowest
+	hold    time.Duration // how long a planned hand-over may last beyond that
+	tick    time.Duration
+	exact   bool // no two routers take over at one time: planned changes lose nothing
+
+	faultAt   time.Time // the last fault, or its end
+	plannedAt time.Time
+	started   bool
+	Faults    int
+}
+
+// virtualRouter is what all routers are configured with alike.
+type virtualRouter struct {
+	name  string
+	side  int
+	v6    bool
+	vrid  byte
+	mac   [6]byte
+	addrs [][]byte
+	sw    *Switch
+}
+
+// member is a router as the checker sees it.
+type member struct {
+	node     *Node
+	spec     Spec
+	voices   []*voice // by virtual router
+	stopping bool
+	frozenAt time.Time
+}
+
+func newChecker(w *World) *checker { return &checker{w: w, faultAt: w.now, plannedAt: w.now} }
+
+// report notes a violation.
+func (c *checker) report(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	c.w.note("VIOLATION %s", text)
+	if len(c.found) < maxFound {
+		c.found = append(c.found, fmt.Sprintf("%.6f %s", c.w.Elapsed().Seconds(), text))
+	}
+}
+
+// join makes a router known.
+func (c *checker) join(n *Node, s Spec) {
+	m := &member{node: n, spec: s, stopping: true}
+	for _, v := range c.virtual {
+		m.voices = append(m.voices, &voice{vr: v, m: m})
+	}
+	c.members = append(c.members, m)
+	c.setBounds()
+}
+
+// setBounds computes how long the protocol may take, from all routers.
+func (c *checker) setBounds() {
+	var longest, lateness, shortest time.Duration
+	var skew time.Duration
+	extra := slack
+	for _, m := range c.members {
+		longest, lateness = max(longest, m.spec.Interval), max(lateness, m.spec.Late)
+		if shortest == 0 || m.spec.Interval < shortest {
+			shortest = m.spec.Interval
+		}
+		if m.spec.Version == 2 {
+			extra = slackV2
+		}
+		c.hold = max(c.hold, m.spec.Drain)
+	}
+	c.exact = true
+	for i, m := range c.members {
+		skew = max(skew, m.spec.skew(longest))
+		for _, o := range c.members[:i] {
+			apart := (m.spec.skew(shortest) - o.spec.skew(shortest)).Abs()
+			c.exact = c.exact && apart > lateness+time.Millisecond+longest/50
+		}
+	}
+	c.bound = time.Duration(late*float64(3*longest+skew)) + extra + 2*lateness
+	c.hold = max(c.hold, 3*longest/2)
+	if extra == slackV2 {
+		c.hold = max(c.hold, 3*time.Second/2)
+	}
+	c.tick = max(shortest/2, 5*time.Millisecond)
+}
+
+// skew is the RFCs' Skew_Time (RFC 9568 6.1; RFC 3768 6.1 in seconds).
+func (s *Spec) skew(interval time.Duration) time.Duration {
+	if s.Version == 2 {
+		interval = time.Second
+	}
+	return interval * time.Duration(256-s.Priority) / 256
+}
+
+// down is the silence after which a router takes over from a master of the
+// given interval.
+func (s *Spec) down(interval time.Duration) time.Duration {
+	return 3*interval + s.skew(interval)
+}
+
+// begin starts the regular checks.
+func (c *checker) begin() {
+	if c.started {
+		return
+	}
+	c.started = true
+	var next func()
+	next = func() {
+		c.judge()
+		if c.settled() {
+			c.oneMaster()
+		}
+		c.gatewaysKnown()
+		c.w.After(c.tick, next)
+	}
+	c.w.After(c.tick, next)
+}
+
+// fault tells of something that may interrupt service, or of its end.
+func (c *checker) fault() { c.faultAt = c.w.now }
+
+// planned tells of a change that must not interrupt service. Where one comes
+// before the network is steady, or where two successors are equal, it counts
+// as a fault.
+func (c *checker) planned() {
+	if !c.exact || !c.settled() {
+		c.fault()
+	}
+	c.plannedAt = c.w.now
+}
+
+// disturbed reports whether links lose frames.
+func (c *checker) disturbed() bool {
+	for _, s := range c.w.Switches {
+		for _, l := range s.links {
+			if l.lossUp > 0 || l.lossDown > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// steady reports that no fault is young or going on.
+func (c *checker) steady() bool {
+	return c.w.now.Sub(c.faultAt) >= c.bound && !c.disturbed()
+}
+
+// settled reports that nothing at all is going on.
+func (c *checker) settled() bool {
+	return c.steady() && c.w.now.Sub(c.plannedAt) >= c.bound+c.hold
+}
+
+// capable reports whether a router can serve an island of a side.
+func (m *member) capable(side, island int) bool {
+	n := m.node
+	l := n.Links[side]
+	return n.alive && !n.frozen && !m.stopping && l.up && l.sw.islandOf(l) == island
+}
+
+// oneMaster checks that each virtual router has one master on each part of
+// each LAN, and that the switch knows the virtual MAC behind it.
+func (c *checker) oneMaster() {
+	for i, v := range c.virtual {
+		for island := range 2 {
+			var speakers []*member
+			capable := 0
+			for _, m := range c.members {
+				if !m.capable(v.side, island) {
+					continue
+				}
+				capable++
+				if m.voices[i].heardLately() {
+					speakers = append(speakers, m)
+				}
+			}
+			if capable == 0 {
+				continue
+			}
+			if len(speakers) != 1 {
+				c.report("%s has %d masters on island %d of %s: %v", v.name, len(speakers), island, v.sw.Name, names(speakers))
+				continue
+			}
+			if l := speakers[0].node.Links[v.side]; v.sw.portOf(island, v.mac) != l {
+				c.report("%s: switch %s does not have the virtual MAC behind the master %s", v.name, v.sw.Name, speakers[0].node.Name)
+			}
+		}
+	}
+}
+
+func names(ms []*member) []string {
+	var list []string
+	for _, m := range ms {
+		list = append(list, m.node.Name)
+	}
+	return list
+}

@@ -1,0 +1,112 @@
+package sim
+
+import "time"
+
+// What happens to routers, as the checker is told of it.
+
+// begins: a router's process starts, with its interfaces up as they are.
+func (c *checker) begins(n *Node) {
+	m := c.members[n.id]
+	m.stopping = false
+	for _, v := range m.voices {
+		v.begin(c.w.now)
+	}
+	c.planned()
+}
+
+// ends: a router's process is asked to stop.
+func (c *checker) ends(n *Node) {
+	c.members[n.id].stopping = true
+	c.planned()
+}
+
+// dies: a router's process is gone.
+func (c *checker) dies(n *Node, asPlanned bool) {
+	m := c.members[n.id]
+	m.stopping = true
+	for _, v := range m.voices {
+		v.dead()
+	}
+	if !asPlanned {
+		c.fault()
+	}
+}
+
+func (c *checker) freezes(n *Node) {
+	c.members[n.id].frozenAt = c.w.now
+	c.fault()
+}
+
+// thaws is called before the process does anything again. One that stood
+// still for two of its intervals (20 ms .. 2 s) must not have noticed nothing.
+func (c *checker) thaws(n *Node) {
+	c.fault()
+	m := c.members[n.id]
+	lease := max(20*time.Millisecond, min(2*m.spec.Interval, 2*time.Second))
+	if c.w.now.Sub(m.frozenAt) <= time.Duration(late*float64(lease)) {
+		return
+	}
+	for _, v := range m.voices {
+		v.thawed(c, c.w.now)
+	}
+}
+
+// portChanges: a router notices that a cable was plugged in or out.
+func (c *checker) portChanges(n *Node, port int, up bool) {
+	for _, v := range c.members[n.id].voices {
+		switch {
+		case v.vr.side != port:
+		case up:
+			v.begin(c.w.now)
+		default:
+			v.dead()
+		}
+	}
+	c.fault()
+}
+
+// sent is a frame that a router puts on a link.
+func (c *checker) sent(n *Node, port int, frame []byte) {
+	if !n.Links[port].up {
+		return
+	}
+	m := c.members[n.id]
+	if id, ok := probeOf(frame); ok {
+		c.relayed(m, id)
+		return
+	}
+	s := read(frame)
+	for _, v := range m.voices {
+		if v.vr.side == port {
+			v.says(c, &s)
+		}
+	}
+}
+
+// taken is a frame that a router takes from a link to look at.
+func (c *checker) taken(n *Node, port int, frame []byte) {
+	m := c.members[n.id]
+	if id, ok := probeOf(frame); ok {
+		by := &c.w.flows[id.flow].probes[id.number].by[n.id]
+		*by = 0
+		for i, v := range c.virtual {
+			if v.side == port && v.mac == [6]byte(frame[:6]) {
+				*by = uint8(i + 1)
+			}
+		}
+		return
+	}
+	s := read(frame)
+	if s.advert == nil {
+		return
+	}
+	for _, v := range m.voices {
+		if v.vr.side == port && v.vr.vrid == s.advert.vrid && v.vr.v6 == s.advert.v6 {
+			v.hears(c, s.advert)
+		}
+	}
+}
+
+// forgets: a switch has forgotten what it learned. Frames are flooded, but
+// none is lost and none comes twice.
+func (c *checker) forgets() { c.plannedAt = c.w.now }

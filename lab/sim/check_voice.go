@@ -1,0 +1,170 @@
+package sim
+
+import (
+	"bytes"
+	"time"
+)
+
+// voice is what may be said and done by one router for one virtual router,
+// going by what was on its wires: a backup is silent.
+type voice struct {
+	vr *virtualRouter
+	m  *member
+
+	speaking   bool      // as master
+	lastAdvert time.Time // of its own
+	src        []byte    // what its advertisements come from
+	announced  uint64    // which addresses since it became master, as a bit set
+
+	mutedAt     time.Time // it was told that another is master
+	notBefore   time.Time // it may take over
+	mayForward  time.Time // until then it may still serve the virtual MAC
+	handedOver  bool      // gave mastership away and does not take it back
+	heardMaster bool      // since then
+}
+
+// spanFor is how long a voice must at least be silent, for a master's interval.
+func (v *voice) spanFor(interval time.Duration) time.Duration {
+	return time.Duration(early * float64(v.m.spec.down(interval)))
+}
+
+// heardLately reports that the router's advertisements come as they should.
+func (v *voice) heardLately() bool {
+	period := time.Duration(late*float64(v.m.spec.Interval)) + 2*v.m.spec.Late + 5*time.Millisecond
+	return v.speaking && v.m.node.w.now.Sub(v.lastAdvert) <= period
+}
+
+// begin: the process or its interface has started. It must listen first.
+func (v *voice) begin(now time.Time) {
+	*v = voice{vr: v.vr, m: v.m, notBefore: now.Add(v.spanFor(v.m.spec.Interval))}
+}
+
+// dead: the process or the link is gone.
+func (v *voice) dead() { *v = voice{vr: v.vr, m: v.m} }
+
+// thawed: the process stood still for longer than its lease.
+func (v *voice) thawed(c *checker, now time.Time) {
+	due := v.notBefore.Add(c.bound / 10)
+	if !v.speaking && due.After(now) {
+		v.mayForward = time.Time{}
+		return // its time has not come anyway
+	}
+	v.speaking, v.mayForward, v.mutedAt = false, time.Time{}, time.Time{}
+	v.notBefore = now.Add(v.spanFor(c.shortestInterval()))
+}
+
+func (c *checker) shortestInterval() time.Duration {
+	shortest := c.members[0].spec.Interval
+	for _, m := range c.members {
+		shortest = min(shortest, m.spec.Interval)
+	}
+	return shortest
+}
+
+// hears is an advertisement that the router takes from its link.
+func (v *voice) hears(c *checker, a *heardAdvert) {
+	now := c.w.now
+	own := byte(v.m.spec.Priority)
+	better := a.priority > own || a.priority == own && bytes.Compare(a.src, v.src) > 0
+	switch {
+	case a.priority == 0 && !v.speaking:
+		v.notBefore = now.Add(time.Duration(early * float64(v.m.spec.skew(c.shortestInterval()))))
+		if v.heardMaster {
+			v.handedOver = false
+		}
+	case a.priority == 0 || v.speaking && !better:
+	case v.speaking:
+		v.speaking, v.mutedAt = false, now
+		v.mayForward = now.Add(graceMute)
+		v.notBefore = now.Add(v.spanFor(a.interval))
+		v.heardMaster = true
+	default:
+		v.heardMaster = true
+		if end := now.Add(graceMute); v.mayForward.After(end) {
+			v.mayForward = end
+		}
+		if a.priority >= own || !v.m.spec.Preempt || v.handedOver {
+			v.notBefore = now.Add(v.spanFor(a.interval))
+		}
+	}
+}
+
+// says is a frame that the router sends on the link.
+func (v *voice) says(c *checker, s *said) {
+	now := c.w.now
+	if a := s.advert; a != nil && a.vrid == v.vr.vrid && a.v6 == v.vr.v6 {
+		v.advertises(c, a, s.srcMAC)
+		return
+	}
+	addr := -1
+	for i, own := range v.vr.addrs {
+		if s.claims != nil && bytes.Equal(s.claims, own) {
+			addr = i
+		}
+	}
+	if addr < 0 && s.srcMAC != v.vr.mac {
+		return
+	}
+	if !v.speaking && now.Sub(v.mutedAt) > graceMute {
+		c.report("%s is not master of %s, but sends from %x, claiming %x", v.m.node.Name, v.vr.name, s.srcMAC, s.claims)
+	}
+	if addr < 0 {
+		return
+	}
+	if s.claim != v.vr.mac {
+		c.report("%s says that %x of %s is at %x", v.m.node.Name, s.claims, v.vr.name, s.claim)
+	}
+	if s.notice && s.srcMAC == v.vr.mac {
+		v.announced |= 1 << addr
+	}
+}
+
+// advertises is an advertisement that the router sends.
+func (v *voice) advertises(c *checker, a *heardAdvert, mac [6]byte) {
+	now := c.w.now
+	v.src = a.src
+	if mac != v.vr.mac {
+		c.report("%s advertises %s from %x", v.m.node.Name, v.vr.name, mac)
+	}
+	switch {
+	case a.priority == 0 && !v.speaking && now.Sub(v.mutedAt) > graceMute:
+		c.report("%s gives up %s, which it did not have", v.m.node.Name, v.vr.name)
+	case a.priority == 0:
+		v.speaking, v.mutedAt = false, now
+		v.handedOver, v.heardMaster = !v.m.stopping, false
+		v.mayForward = now.Add(time.Duration(late * float64(c.hold)))
+		v.notBefore = now.Add(time.Duration(early * float64(v.m.spec.hold())))
+	case v.speaking:
+		v.lastAdvert = now
+	default:
+		if now.Before(v.notBefore) {
+			c.report("%s takes over %s %v too early", v.m.node.Name, v.vr.name, v.notBefore.Sub(now))
+		}
+		v.speaking, v.lastAdvert, v.announced, v.handedOver = true, now, 0, false
+		c.w.After(graceMute, func() { v.announcedAll(c) })
+	}
+}
+
+// hold is how long a router that has handed over waits for a successor.
+func (s *Spec) hold() time.Duration {
+	longest := s.Interval
+	if s.Version == 2 {
+		longest = time.Second
+	}
+	return max(s.Drain, 3*longest/2)
+}
+
+// announcedAll checks that a new master has announced its addresses.
+func (v *voice) announcedAll(c *checker) {
+	if v.speaking && v.announced != 1<<len(v.vr.addrs)-1 {
+		c.report("%s took over %s without announcing its addresses (%b)", v.m.node.Name, v.vr.name, v.announced)
+	}
+}
+
+// forwarded is a probe that the router has forwarded, having got it for the
+// virtual MAC.
+func (v *voice) forwarded(c *checker) {
+	if !v.speaking && c.w.now.After(v.mayForward) {
+		c.report("%s is not master of %s, but forwards for its MAC", v.m.node.Name, v.vr.name)
+	}
+}
