@@ -29,8 +29,10 @@ var pureStandard = map[string][]string{
 	"strconv":         nil,
 	"strings":         nil,
 	"sync/atomic":     nil, // see atomicFiles
-	"time": {"Duration", "Time", "Month", "Weekday", "Location", "Nanosecond", "Microsecond", "Millisecond",
-		"Second", "Minute", "Hour", "ParseDuration", "Unix", "UnixMilli", "UTC", "Date", "RFC3339", "RFC3339Nano"},
+	"time": {
+		"Duration", "Time", "Month", "Weekday", "Location", "Nanosecond", "Microsecond", "Millisecond",
+		"Second", "Minute", "Hour", "ParseDuration", "Unix", "UnixMilli", "UTC", "Date", "RFC3339", "RFC3339Nano",
+	},
 	"unicode":      nil,
 	"unicode/utf8": nil,
 }
