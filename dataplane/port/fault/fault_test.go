@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,10 +22,19 @@ import (
 type fakePort struct {
 	port.Port
 	in    []packet.Frame
-	out   []int
 	taken int // refuse frames once that many were taken; 0: none
 	fd    int
 	ready chan struct{}
+
+	mu  sync.Mutex // guards out
+	out []int
+}
+
+// sent returns the numbers of the frames that were transmitted so far.
+func (f *fakePort) sent() []int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.out)
 }
 
 func newFake() *fakePort { return &fakePort{fd: -1, ready: make(chan struct{}, 1)} }
@@ -53,6 +63,8 @@ func (q *fakeQueue) Ready() <-chan struct{} { return q.p.ready }
 type fakePath struct{ p *fakePort }
 
 func (f *fakePath) Transmit(frames []*packet.Frame) int {
+	f.p.mu.Lock()
+	defer f.p.mu.Unlock()
 	n := 0
 	for _, frame := range frames {
 		if f.p.taken == 0 || len(f.p.out) < f.p.taken {
@@ -125,7 +137,7 @@ func both(t testing.TB, cfg Config, n int) (in, out []int, rx0, tx0 Counts) {
 	}
 	in = received(t, rx)
 	rx0, tx0 = f.Counts()
-	return in, inner.out, rx0, tx0
+	return in, inner.sent(), rx0, tx0
 }
 
 func sequence(n int) []int {
@@ -225,8 +237,8 @@ func TestALateFrameComesByItselfInTime(t *testing.T) {
 		inner.ready <- struct{}{}
 		tx.Transmit([]*packet.Frame{&sent})
 		<-ready
-		if got := received(t, rx); len(got) != 0 || len(inner.out) != 0 {
-			t.Fatalf("early: %v, %v", got, inner.out)
+		if got := received(t, rx); len(got) != 0 || len(inner.sent()) != 0 {
+			t.Fatalf("early: %v, %v", got, inner.sent())
 		}
 		<-ready
 		if late := time.Since(began); late != 30*time.Millisecond {
@@ -236,8 +248,8 @@ func TestALateFrameComesByItselfInTime(t *testing.T) {
 			t.Errorf("received %v", got)
 		}
 		synctest.Wait()
-		if !slices.Equal(inner.out, []int{2}) {
-			t.Errorf("transmitted %v", inner.out)
+		if !slices.Equal(inner.sent(), []int{2}) {
+			t.Errorf("transmitted %v", inner.sent())
 		}
 	})
 }
@@ -252,14 +264,14 @@ func TestAReorderedFrameThatNobodyFollowsComesAfterAWhile(t *testing.T) {
 		tx.Transmit([]*packet.Frame{&one})
 		time.Sleep(ReorderWait - 1)
 		synctest.Wait()
-		if len(inner.out) != 0 {
-			t.Fatalf("early: %v", inner.out)
+		if len(inner.sent()) != 0 {
+			t.Fatalf("early: %v", inner.sent())
 		}
 		time.Sleep(1)
 		synctest.Wait()
 		tx.Transmit([]*packet.Frame{&two, &three})
-		if !slices.Equal(inner.out, []int{1, 3, 2}) {
-			t.Errorf("transmitted %v", inner.out)
+		if !slices.Equal(inner.sent(), []int{1, 3, 2}) {
+			t.Errorf("transmitted %v", inner.sent())
 		}
 	})
 }
@@ -276,13 +288,13 @@ func TestJitterIsWithinItsBoundAndReorders(t *testing.T) {
 		}
 		time.Sleep(10*time.Millisecond - 1)
 		synctest.Wait()
-		if len(inner.out) != 0 {
-			t.Errorf("%d frames before the delay", len(inner.out))
+		if len(inner.sent()) != 0 {
+			t.Errorf("%d frames before the delay", len(inner.sent()))
 		}
 		time.Sleep(20*time.Millisecond + 1)
 		synctest.Wait()
-		if len(inner.out) != 100 || slices.IsSorted(inner.out) {
-			t.Errorf("%d frames, sorted %v", len(inner.out), slices.IsSorted(inner.out))
+		if len(inner.sent()) != 100 || slices.IsSorted(inner.sent()) {
+			t.Errorf("%d frames, sorted %v", len(inner.sent()), slices.IsSorted(inner.sent()))
 		}
 	})
 }
@@ -385,11 +397,12 @@ func TestFramesAreCopiedAndRoomIsUsedAgain(t *testing.T) {
 	frame := numbered(1)
 	frames := []*packet.Frame{&frame}
 	batch := make([]packet.Frame, port.BatchMax)
-	in := []packet.Frame{numbered(9)}
+	in, other := []packet.Frame{numbered(9)}, []packet.Frame{numbered(9)}
 	want := bytes.Clone(in[0].Data)
 	pass := func() {
 		inner.out = inner.out[:0]
 		tx.Transmit(frames)
+		in, other = other, in // the queue clears the batch before
 		copy(in[0].Data, want)
 		inner.in = in
 		if n, _ := rx.Receive(batch); n != 1 || !bytes.Equal(batch[0].Data, want) {
