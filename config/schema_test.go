@@ -153,8 +153,15 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "acb", 1},
-		{"abc", "axc", 1}, {"kitten", "sitting", 3}, {"ca", "abc", 3}, {strings.Repeat("x", 65), "x", 65},
+		{"", "", 0},
+		{"", "abc", 3},
+		{"abc", "", 3},
+		{"abc", "abc", 0},
+		{"abc", "acb", 1},
+		{"abc", "axc", 1},
+		{"kitten", "sitting", 3},
+		{"ca", "abc", 3},
+		{strings.Repeat("x", 65), "x", 65},
 	} {
 		if got := distance(tt.a, tt.b); got != tt.want {
 			t.Errorf("distance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)

@@ -187,8 +187,10 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return &Error{http.StatusRequestEntityTooLarge,
-			fmt.Sprintf("the request is larger than %d bytes", maxBodyBytes), ""}
+		return &Error{
+			http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("the request is larger than %d bytes", maxBodyBytes), "",
+		}
 	case errors.Is(err, io.EOF):
 		return badRequest("the request has no body", "send one JSON object")
 	case err != nil:

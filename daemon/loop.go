@@ -41,7 +41,6 @@ type loop struct {
 	queues   [dataplane.NumClasses]*worker.Queue
 	pending  *worker.Queue // packets of the local stack without a neighbour
 	requests chan func(now time.Time)
-	stopping func() bool // asked between turns; true ends the loop
 
 	late    histogram // of Advance behind its deadline
 	longest atomic.Int64

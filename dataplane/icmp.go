@@ -30,20 +30,30 @@ type icmpError struct {
 func errorOf(fault Fault, mtu int) (e icmpError, ok bool) {
 	switch fault {
 	case FaultTTL:
-		return icmpError{sort: ICMPTimeExceeded, type4: packet.ICMPTimeExceeded,
-			type6: packet.ICMPv6TimeExceeded, code6: packet.ICMPv6CodeHopLimit}, true
+		return icmpError{
+			sort: ICMPTimeExceeded, type4: packet.ICMPTimeExceeded,
+			type6: packet.ICMPv6TimeExceeded, code6: packet.ICMPv6CodeHopLimit,
+		}, true
 	case FaultTooBig:
-		return icmpError{sort: ICMPTooBig, type4: packet.ICMPUnreachable, code4: packet.ICMPCodeFragNeeded,
-			type6: packet.ICMPv6TooBig, mtu: mtu}, true
+		return icmpError{
+			sort: ICMPTooBig, type4: packet.ICMPUnreachable, code4: packet.ICMPCodeFragNeeded,
+			type6: packet.ICMPv6TooBig, mtu: mtu,
+		}, true
 	case FaultNoRoute:
-		return icmpError{sort: ICMPUnreachable, type4: packet.ICMPUnreachable, code4: packet.ICMPCodeNet,
-			type6: packet.ICMPv6Unreachable, code6: packet.ICMPv6CodeNoRoute}, true
+		return icmpError{
+			sort: ICMPUnreachable, type4: packet.ICMPUnreachable, code4: packet.ICMPCodeNet,
+			type6: packet.ICMPv6Unreachable, code6: packet.ICMPv6CodeNoRoute,
+		}, true
 	case FaultUnreachable:
-		return icmpError{sort: ICMPUnreachable, type4: packet.ICMPUnreachable, code4: packet.ICMPCodeHost,
-			type6: packet.ICMPv6Unreachable, code6: packet.ICMPv6CodeNoRoute}, true
+		return icmpError{
+			sort: ICMPUnreachable, type4: packet.ICMPUnreachable, code4: packet.ICMPCodeHost,
+			type6: packet.ICMPv6Unreachable, code6: packet.ICMPv6CodeNoRoute,
+		}, true
 	case FaultBeyondScope:
-		return icmpError{sort: ICMPUnreachable, onlyIPv6: true,
-			type6: packet.ICMPv6Unreachable, code6: packet.ICMPv6CodeBeyondScope}, true
+		return icmpError{
+			sort: ICMPUnreachable, onlyIPv6: true,
+			type6: packet.ICMPv6Unreachable, code6: packet.ICMPv6CodeBeyondScope,
+		}, true
 	}
 	return e, false
 }
@@ -52,9 +62,11 @@ func errorOf(fault Fault, mtu int) (e icmpError, ok bool) {
 // port in and whose next hop did not answer: host unreachable, or address
 // unreachable for IPv6 (RFC 1812 5.2.7.1, RFC 4443 3.1).
 func (w *Forwarder) Unreachable(in uint16, f *packet.Frame) []Out {
-	return w.answer(in, f, icmpError{sort: ICMPUnreachable,
+	return w.answer(in, f, icmpError{
+		sort:  ICMPUnreachable,
 		type4: packet.ICMPUnreachable, code4: packet.ICMPCodeHost,
-		type6: packet.ICMPv6Unreachable, code6: packet.ICMPv6CodeAddress})
+		type6: packet.ICMPv6Unreachable, code6: packet.ICMPv6CodeAddress,
+	})
 }
 
 // answer returns the error e about frame f, routed, where one may be sent. The

@@ -157,8 +157,10 @@ func named(v Verdict) string {
 	case Punt:
 		return v.Class.String()
 	}
-	return map[Fault]string{FaultTTL: "ttl", FaultTooBig: "too big", FaultFragment: "fragment", FaultNoRoute: "no route",
-		FaultUnreachable: "unreachable", FaultBeyondScope: "beyond scope"}[v.Fault]
+	return map[Fault]string{
+		FaultTTL: "ttl", FaultTooBig: "too big", FaultFragment: "fragment", FaultNoRoute: "no route",
+		FaultUnreachable: "unreachable", FaultBeyondScope: "beyond scope",
+	}[v.Fault]
 }
 
 // checkSent compares a frame that is ready to leave with the packet that came.
@@ -186,8 +188,10 @@ func checkSent(t *testing.T, got, before []byte, v Verdict, hops []fib.NextHop, 
 
 // interesting returns an address near one that means something.
 func interesting(r *rand.Rand, routes []route, v6 bool) netip.Addr {
-	special := []string{"0.0.0.0", "127.0.0.1", "255.255.255.255", "169.254.1.1", "169.254.7.9", "240.1.1.1", "192.0.2.10", "203.0.113.1",
-		"198.51.100.10", "203.0.113.3", "10.5.0.10", "9.9.9.9", "192.0.2.77"}
+	special := []string{
+		"0.0.0.0", "127.0.0.1", "255.255.255.255", "169.254.1.1", "169.254.7.9", "240.1.1.1", "192.0.2.10", "203.0.113.1",
+		"198.51.100.10", "203.0.113.3", "10.5.0.10", "9.9.9.9", "192.0.2.77",
+	}
 	if v6 {
 		special = []string{"::", "::1", "::2", "::ffff:1.2.3.4", "fe80::10", "fe80::99", "2001:db8:1::10", "2001:db8:2::1", "2001:db8:3::10", "2001:db8:2::3", "2001:dead::1"}
 	}
@@ -259,8 +263,10 @@ func TestForwardAgreesWithTheSlowOracle(t *testing.T) {
 		}
 		seen[got]++
 	}
-	for _, name := range []string{"transmit", "fragment", "local", "resolve", "ttl", "no route", "unreachable", "beyond scope", "too big", "header",
-		"checksum", "martian_source", "martian_destination", "broadcast", "directed_broadcast", "spoofed", "scope", "not_accepted", "host_address", "blackhole"} {
+	for _, name := range []string{
+		"transmit", "fragment", "local", "resolve", "ttl", "no route", "unreachable", "beyond scope", "too big", "header",
+		"checksum", "martian_source", "martian_destination", "broadcast", "directed_broadcast", "spoofed", "scope", "not_accepted", "host_address", "blackhole",
+	} {
 		if seen[name] < 20 {
 			t.Errorf("only %d packets with outcome %s: %v", seen[name], name, seen)
 		}
@@ -289,8 +295,10 @@ func FuzzForward(f *testing.F) {
 		w.Begin(s, 1)
 		frame := &packet.Frame{Data: bytes.Clone(data)}
 		if len(header) >= 7 {
-			frame.VNet = packet.VNet{Flags: header[0], GSOType: header[1], GSOSize: binary.BigEndian.Uint16(header[2:]),
-				CsumStart: binary.BigEndian.Uint16(header[4:]), CsumOffset: uint16(header[6])}
+			frame.VNet = packet.VNet{
+				Flags: header[0], GSOType: header[1], GSOSize: binary.BigEndian.Uint16(header[2:]),
+				CsumStart: binary.BigEndian.Uint16(header[4:]), CsumOffset: uint16(header[6]),
+			}
 		}
 		for _, in := range []uint16{lan, shared} {
 			g := *frame

@@ -112,12 +112,16 @@ var neighbors = map[uint16]map[string]packet.MAC{
 // newWorld returns the snapshot of the test world.
 func newWorld() *fib.Snapshot {
 	s := &fib.Snapshot{Routes: &bart.Table[fib.GroupID]{}, Ports: []fib.Port{
-		lan: {Name: "lan", Up: true, MAC: macLAN, MTU: 1500, Offload: allOffloads, Owns: true,
+		lan: {
+			Name: "lan", Up: true, MAC: macLAN, MTU: 1500, Offload: allOffloads, Owns: true,
 			Masters4: bit(10), Masters6: bit(10), Addr4: ip("192.0.2.2"), Addr6: ip("2001:db8:1::2"),
-			LinkLocals: []fib.LinkLocal{{Addr: ip("fe80::2").As16(), Kind: fib.Local}, {Addr: ip("fe80::1").As16(), Kind: fib.Virtual}}},
-		wan: {Name: "wan", Up: true, MAC: macWAN, MTU: 1500, Offload: allOffloads, Owns: true,
+			LinkLocals: []fib.LinkLocal{{Addr: ip("fe80::2").As16(), Kind: fib.Local}, {Addr: ip("fe80::1").As16(), Kind: fib.Virtual}},
+		},
+		wan: {
+			Name: "wan", Up: true, MAC: macWAN, MTU: 1500, Offload: allOffloads, Owns: true,
 			Addr4: ip("203.0.113.2"), Addr6: ip("2001:db8:2::2"),
-			LinkLocals: []fib.LinkLocal{{Addr: ip("fe80::3").As16(), Kind: fib.Local}}},
+			LinkLocals: []fib.LinkLocal{{Addr: ip("fe80::3").As16(), Kind: fib.Local}},
+		},
 		shared: {Name: "shared", Up: true, MAC: macShared, MTU: 1500, Masters4: bit(20), Addr4: ip("10.1.0.2")},
 		narrow: {Name: "narrow", Up: true, MAC: macNarrow, MTU: 1280, Owns: true, Addr6: ip("2001:db8:3::2")},
 		dead:   {Name: "dead", MAC: packet.MAC{2, 0, 0, 0, 0, 9}, MTU: 1500, Owns: true},

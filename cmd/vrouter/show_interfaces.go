@@ -33,8 +33,10 @@ func drawInterfaces(ctx context.Context, c *control.Client, s *screen, _ time.Ti
 		return nil
 	}
 	t := table{
-		header: []string{"NAME", "DEVICE", "ATTACH", "STATE", "MTU", "MAC",
-			"RX PKTS", "RX BYTES", "TX PKTS", "TX BYTES"},
+		header: []string{
+			"NAME", "DEVICE", "ATTACH", "STATE", "MTU", "MAC",
+			"RX PKTS", "RX BYTES", "TX PKTS", "TX BYTES",
+		},
 		right: []int{4, 6, 7, 8, 9},
 	}
 	for i := range interfaces {

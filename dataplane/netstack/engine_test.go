@@ -314,7 +314,9 @@ func TestEngineDoesNotForwardWhatStaysOnItsLink(t *testing.T) {
 		datagram("192.0.2.77", "127.0.0.1", 64, nil),
 		datagram("2001:db8:1::77", "::1", 64, nil),
 		datagram("0.0.0.0", "198.51.100.130", 64, nil),
-		{}, {0x45}, bytes.Repeat([]byte{0xff}, 60),
+		{},
+		{0x45},
+		bytes.Repeat([]byte{0xff}, 60),
 	} {
 		if out := e.ForwardOne(0, b); len(out) != 0 {
 			t.Errorf("%x: came out as %x", b, out[0].Data)

@@ -14,8 +14,10 @@ func seeds() [][]byte {
 	fragment[6] = 0x20
 	put(fragment[10:], 0)
 	put(fragment[10:], packet.Checksum(packet.Sum(0, fragment[:20])))
-	options := append([]byte{0x47, 0, 0, 36, 0, 0, 0, 0, 64, packet.ProtoUDP, 0, 0, 192, 0, 2, 77, 198, 51, 100, 130,
-		7, 7, 4, 0, 0, 0, 0, 0}, make([]byte, 8)...) // record route
+	options := append([]byte{
+		0x47, 0, 0, 36, 0, 0, 0, 0, 64, packet.ProtoUDP, 0, 0, 192, 0, 2, 77, 198, 51, 100, 130,
+		7, 7, 4, 0, 0, 0, 0, 0,
+	}, make([]byte, 8)...) // record route
 	put(options[10:], packet.Checksum(packet.Sum(0, options[:28])))
 	timestamp := slices.Clone(options)
 	copy(timestamp[20:], []byte{68, 8, 5, 0, 0, 0, 0, 0})
