@@ -289,11 +289,11 @@ func fill(n int) (*Cache, time.Time) {
 func BenchmarkAdvance(b *testing.B) {
 	for _, n := range []int{100, 8192, 16384} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			c, now := fill(n)
+			c, _ := fill(n)
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				now = c.Deadline()
+				now := c.Deadline()
 				for _, a := range c.Advance(now) {
 					s := a.(Solicit)
 					c.Learn(now, s.Key, s.MAC, Reply)

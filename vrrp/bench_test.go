@@ -51,7 +51,6 @@ func noDrain(c *Config)   { c.Drain = 0 }
 func delayed(c *Config)   { c.PreemptDelay = 10 * sec }
 func fast(c *Config)      { c.Interval = 10 * ms }
 func fiveTimes(c *Config) { c.GARPRepeat, c.GARPRefresh = 5, time.Minute }
-func withPeers(c *Config) { c.Peers = []netip.Addr{routerB} }
 func inIPv6(c *Config)    { c.Addresses = []netip.Addr{netip.MustParseAddr("fe80::1")} }
 func prio(p uint8) func(*Config) {
 	return func(c *Config) { c.Priority = p }
