@@ -85,7 +85,13 @@ func NewServer(b Backend) *Server {
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.RequestURI == "*" { // which the mux would answer in words of its own
+		s.unknownPath(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
 
 // Serve answers the connections of l until Shutdown, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {

@@ -297,6 +297,7 @@ func FuzzRequestsNeverCrash(f *testing.F) {
 	f.Add("POST", "/v1/ping", `{"address":"fe80::1%lan","count":0,"size":-1}`)
 	f.Add("GET", "/v1/events?since=18446744073709551615", "")
 	f.Add("GET", "/v1/show/vrrp?name=%00", "")
+	f.Add("OPTIONS", "*", "")
 	f.Fuzz(func(t *testing.T, method, target, body string) {
 		r, err := http.NewRequest(method, "http://vrouter"+target, strings.NewReader(body))
 		if err != nil || strings.Contains(target, "follow") {
