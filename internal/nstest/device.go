@@ -132,3 +132,10 @@ func (ns *NS) must(t testing.TB, what, dev string, err error) {
 		t.Fatalf("%s %s: %v", dev, what, err)
 	}
 }
+
+// Offload switches all segmentation and checksum offloads that a device has
+// for sending on or off (ethtool -K DEV tx on|off).
+func (ns *NS) Offload(t testing.TB, dev string, on bool) {
+	t.Helper()
+	ns.must(t, "offload", dev, ns.Do(func() error { return setTransmitChecksum(dev, on) }))
+}
