@@ -2,11 +2,12 @@
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZ_TIME ?= 10s
+SEEDS     ?= 10000
 # More flags for go test, as -v or -json.
 TEST_FLAGS ?=
+
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
-
 # The race detector needs a C compiler.
 RACE      := $(if $(shell command -v $$(go env CC)),-race)
 
@@ -39,8 +40,8 @@ fuzz: ## each fuzz target for FUZZ_TIME (10s)
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 20x $$package || exit 1; \
 	done
 
-sim: ## the simulation alone
-	go test -count=1 ./lab/sim
+sim: ## the simulation alone, from SEEDS seeds (10000)
+	go test -count=1 ./lab/sim -seeds=$(SEEDS)
 
 interop: ## against Linux hosts, keepalived, FRR and tshark alone
 	go test -count=1 -v ./internal/interop
