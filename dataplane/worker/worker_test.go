@@ -222,7 +222,7 @@ func TestServeDoesNotAllocate(t *testing.T) {
 		}
 		worker.serve(lan, batch)
 	}
-	for range 400 {
+	for range 2000 {
 		serve()
 	}
 	if n := testing.AllocsPerRun(100, serve); n != 0 {
