@@ -17,7 +17,7 @@ func (t *Table) SetPort(port uint16, up bool) {
 		return
 	}
 	t.up[port] = up
-	t.topologyChanged()
+	t.stale = true
 }
 
 // AddAddress gives a port an own address with its prefix length: the address
@@ -35,7 +35,7 @@ func (t *Table) AddAddress(port uint16, addr netip.Prefix, foreign bool) {
 	}
 	t.addresses[a] = foreign
 	t.eachCandidate(a, foreign, t.gain)
-	t.topologyChanged()
+	t.stale = true
 }
 
 // RemoveAddress undoes AddAddress.
@@ -47,7 +47,7 @@ func (t *Table) RemoveAddress(port uint16, addr netip.Prefix) {
 	}
 	delete(t.addresses, a)
 	t.eachCandidate(a, foreign, t.lose)
-	t.topologyChanged()
+	t.stale = true
 }
 
 // SetVirtual makes a virtual address answered (accept), or owned but without
@@ -65,7 +65,7 @@ func (t *Table) SetVirtual(port uint16, addr netip.Addr, accept bool) {
 	if !isLinkLocal6(n.Addr) {
 		t.gain(hostPrefix(n.Addr), Virtual, LocalType, groupKey{kind: virtualKind(accept), port: port})
 	}
-	t.topologyChanged()
+	t.stale = true
 }
 
 // RemoveVirtual undoes SetVirtual.
@@ -79,7 +79,7 @@ func (t *Table) RemoveVirtual(port uint16, addr netip.Addr) {
 	if !isLinkLocal6(n.Addr) {
 		t.lose(hostPrefix(n.Addr), Virtual, LocalType, groupKey{kind: virtualKind(accept), port: port})
 	}
-	t.topologyChanged()
+	t.stale = true
 }
 
 func virtualKind(accept bool) fib.Kind {
@@ -92,6 +92,7 @@ func virtualKind(accept bool) fib.Kind {
 // SetNeighbor says that a neighbour is resolved to mac, or (ok false) is not.
 // Which addresses can be neighbours on the port is for the caller to check.
 func (t *Table) SetNeighbor(port uint16, addr netip.Addr, mac packet.MAC, ok bool) {
+	t.settle()
 	l, addr := t.link(port), addr.WithZone("")
 	if was, had := l.macs[addr]; had == ok && (!ok || was == mac) {
 		return
@@ -163,8 +164,15 @@ func (t *Table) lose(prefix netip.Prefix, source Source, _ Type, key groupKey) {
 	}
 }
 
-// topologyChanged brings up to date what depends on ports and addresses.
-func (t *Table) topologyChanged() {
+// settle brings up to date what depends on ports and addresses, where these
+// have changed. It looks at all of them, so changes that come together, as
+// when hundreds of virtual routers become Master at once, are settled once:
+// by the next call that depends on it.
+func (t *Table) settle() {
+	if !t.stale {
+		return
+	}
+	t.stale = false
 	t.connected = bart.Table[uint16]{}
 	t.noVia = map[netip.Addr]bool{}
 	t.own = fib.OwnSet{}

@@ -18,6 +18,7 @@ const cloneRatio = 16
 // LinkLocals. What it hands out never changes; what did not change since the
 // last Publish is handed out again.
 func (t *Table) Publish(s *fib.Snapshot) {
+	t.settle()
 	t.applyPending()
 	s.Routes, s.Groups, s.Own = t.routes, t.publishGroups(), t.own
 	for i := range s.Ports {
@@ -55,6 +56,7 @@ func (t *Table) applyPending() {
 
 // Best returns the route in use for exactly this prefix.
 func (t *Table) Best(prefix netip.Prefix) (Best, bool) {
+	t.settle()
 	e := t.entries[prefix.Masked()]
 	if e == nil || e.best.group == nil {
 		return Best{}, false
@@ -65,6 +67,7 @@ func (t *Table) Best(prefix netip.Prefix) (Best, bool) {
 // Lookup returns the route in use for a destination: the longest match. A
 // link-local IPv6 destination has none.
 func (t *Table) Lookup(dst netip.Addr) (Best, bool) {
+	t.settle()
 	t.applyPending()
 	if !dst.IsValid() || isLinkLocal6(dst) {
 		return Best{}, false
@@ -78,6 +81,7 @@ func (t *Table) Lookup(dst netip.Addr) (Best, bool) {
 
 // All returns all routes in use, sorted by family, address and length.
 func (t *Table) All() []Best {
+	t.settle()
 	all := make([]Best, 0, len(t.entries))
 	for _, e := range t.entries {
 		if e.best.group != nil {
@@ -93,6 +97,7 @@ func (t *Table) All() []Best {
 // NextHops returns the neighbours that routes in use go through, and which
 // therefore must be kept resolved, sorted by port and address.
 func (t *Table) NextHops() []Neighbor {
+	t.settle()
 	var all []Neighbor
 	for n, groups := range t.byNeighbor {
 		for g := range groups {

@@ -20,6 +20,7 @@ type Table struct {
 	links     map[uint16]*link
 	connected bart.Table[uint16]  // the connected prefixes in use: where a Via is looked up
 	noVia     map[netip.Addr]bool // own, virtual and broadcast addresses: no Via leads there
+	stale     bool                // connected, noVia and what is like them are out of date: see settle
 
 	entries    map[netip.Prefix]*entry
 	groups     map[groupKey]*group
@@ -83,6 +84,7 @@ func New() *Table {
 // Add adds a candidate, in place of the one of the same prefix, source and
 // metric. Invalid prefixes are ignored.
 func (t *Table) Add(r Route) {
+	t.settle()
 	if !r.Prefix.IsValid() {
 		return
 	}
@@ -114,6 +116,7 @@ func (t *Table) Add(r Route) {
 
 // Remove removes all candidates of a prefix from a source.
 func (t *Table) Remove(source Source, prefix netip.Prefix) {
+	t.settle()
 	if e := t.entries[prefix.Masked()]; e != nil {
 		t.removeIf(e, func(c candidate) bool { return c.source == source })
 	}
@@ -122,6 +125,7 @@ func (t *Table) Remove(source Source, prefix netip.Prefix) {
 // Replace makes routes the only candidates of a source; what is in the table
 // already costs no change of the snapshot.
 func (t *Table) Replace(source Source, routes []Route) {
+	t.settle()
 	type key struct {
 		prefix netip.Prefix
 		metric uint32
