@@ -99,7 +99,8 @@ func testTraceroute(t *testing.T, r *rig) {
 		{"-6", target6, "2001:db8:1::2"},
 	} {
 		for _, method := range []string{"-U", "-I", "-T"} {
-			out, err := r.run(r.lan, "traceroute", c.family, method, "-n", "-q", "1", "-w", "3", "-m", "5", c.target)
+			// Each probe is waited for, however fast others came back.
+			out, err := r.run(r.lan, "traceroute", c.family, method, "-n", "-q", "1", "-w", "3,0,0", "-m", "5", c.target)
 			if err != nil {
 				t.Error(err)
 				continue

@@ -110,6 +110,9 @@ func newRig(t *testing.T) *rig {
 	r.lan = r.host("lan-host", r.lanNet, lanHost4+"/24", lanHost6+"/64")
 	r.up = r.host("upstream", r.wanNet, wanHost4+"/24", wanHost6+"/64")
 	must(t, r.up.Address("lo", target4+"/32", target6+"/128"))
+	// Linux answers a traceroute only a few times a second.
+	must(t, r.up.Sysctl("net/ipv4/icmp_ratelimit", "0"))
+	must(t, r.up.Sysctl("net/ipv6/icmp/ratelimit", "0"))
 	must(t, r.lan.Route("0.0.0.0/0", virtual4, "eth0"))
 	must(t, r.lan.Route("::/0", virtualLL, "eth0"))
 	must(t, r.up.Route("192.0.2.0/24", "203.0.113.1", "eth0"))
@@ -172,6 +175,15 @@ func (r *rig) vrouter(name, config string) *vrouter {
 		}
 	})
 	return v
+}
+
+// engine chooses the forwarding path.
+func (v *vrouter) engine(name string) {
+	v.t.Helper()
+	text, err := os.ReadFile(v.config)
+	must(v.t, err)
+	changed := strings.Replace(string(text), "[router]\n", fmt.Sprintf("[router]\nengine = %q\n", name), 1)
+	must(v.t, os.WriteFile(v.config, []byte(changed), 0o600))
 }
 
 func tail(text string) string {

@@ -212,8 +212,8 @@ func prepare() error {
 	if err != nil {
 		return forbidden(err)
 	}
-	// Mounts of a test must not spread to the machine. Some containers forbid
-	// this; Lab.Mount, the only one who mounts, then fails by itself.
+	// What a program of the lab mounts must not spread to the machine. Some
+	// containers forbid this, and all mounting with it.
 	unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 	return nil
 }

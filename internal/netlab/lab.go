@@ -2,7 +2,6 @@ package netlab
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 
@@ -17,7 +16,6 @@ type Lab struct {
 	mu        sync.Mutex
 	hosts     []*Host
 	processes []*Process
-	mounts    []string
 	switches  *Host // the namespace of all bridges, made with the first
 	closed    bool
 }
@@ -57,35 +55,17 @@ func (l *Lab) Host(name string) (*Host, error) {
 	return h, nil
 }
 
-// Mount puts an empty file system over an existing directory, for this
-// program and what it starts, until Close.
-func (l *Lab) Mount(dir string) error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"); err != nil {
-		return fmt.Errorf("mount over %s: %w", dir, err)
-	}
-	l.mu.Lock()
-	l.mounts = append(l.mounts, dir)
-	l.mu.Unlock()
-	return nil
-}
-
 // Close ends every process, and takes the network down.
 func (l *Lab) Close() error {
 	l.mu.Lock()
-	processes, hosts, mounts := l.processes, l.hosts, l.mounts
+	processes, hosts := l.processes, l.hosts
 	l.closed = true
-	l.processes, l.hosts, l.mounts = nil, nil, nil
+	l.processes, l.hosts = nil, nil
 	l.mu.Unlock()
 	for i := len(processes) - 1; i >= 0; i-- {
 		processes[i].Kill()
 	}
 	killOrphans(hosts)
-	for i := len(mounts) - 1; i >= 0; i-- {
-		unix.Unmount(mounts[i], unix.MNT_DETACH)
-	}
 	for _, h := range hosts {
 		h.close()
 	}

@@ -136,3 +136,23 @@ func (h *Host) Delete(dev string) error {
 	}
 	return h.handle.LinkDel(link)
 }
+
+// Bridge adds a Linux bridge to the host, up, with devices of the host as its
+// ports.
+func (h *Host) Bridge(name string, devices ...string) error {
+	bridge := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()}
+	bridge.Name = name
+	if err := h.handle.LinkAdd(bridge); err != nil {
+		return fmt.Errorf("host %s: bridge %s: %w", h.Name, name, err)
+	}
+	for _, dev := range devices {
+		link, err := h.link(dev)
+		if err != nil {
+			return err
+		}
+		if err := h.handle.LinkSetMaster(link, bridge); err != nil {
+			return fmt.Errorf("host %s: %s into bridge %s: %w", h.Name, dev, name, err)
+		}
+	}
+	return h.up(name)
+}
