@@ -138,14 +138,15 @@ func due(deadline, now time.Time) bool {
 	return !deadline.IsZero() && !deadline.After(now)
 }
 
-// Deadline returns when Advance wants to be called next. While a virtual MAC
-// is served it is at most a quarter of the lease away, so that the lease is
-// renewed in time.
+// Deadline returns when Advance wants to be called next. While a virtual
+// router runs it is at most a quarter of the lease away: of a Master, so that
+// the lease is renewed in time; of a Backup, so that begin can tell a freeze
+// from a silence in which there was nothing to do.
 func (r *Router) Deadline() time.Time {
 	next := earlier(time.Time{}, r.cache.Deadline())
 	for _, v := range r.virtual {
 		next = earlier(next, v.machine.Deadline())
-		if v.machine.Forwarding() {
+		if v.machine.State() != vrrp.Initialize || v.machine.Forwarding() {
 			next = earlier(next, r.lastTurn.Add(r.leaseTime/4))
 		}
 	}
@@ -229,7 +230,7 @@ func (r *Router) begin(now time.Time) {
 }
 
 // overdue reports whether Advance should have been called so long ago that
-// the lease of a Master, which wants a turn each quarter of it, has run out.
+// the lease, each quarter of which wants a turn, has run out.
 func (r *Router) overdue(now time.Time) bool {
 	deadline := r.Deadline()
 	return !deadline.IsZero() && now.Sub(deadline) > r.leaseTime-r.leaseTime/4
