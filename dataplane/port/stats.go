@@ -35,7 +35,7 @@ type Stats struct {
 }
 
 // Dropped returns the sum of all drops.
-func (s *Stats) Dropped() uint64 {
+func (s Stats) Dropped() uint64 {
 	var sum uint64
 	for _, n := range s.Drops {
 		sum += n

@@ -92,6 +92,9 @@ func (p *Port) open() (err error) {
 	if p.net, err = kernel.Here(); err != nil {
 		return err
 	}
+	if err := p.permitted(); err != nil {
+		return err
+	}
 	// First the watch, then the look: nothing is missed between them.
 	if p.watch, err = kernel.Watch(); err != nil {
 		return err
@@ -105,9 +108,22 @@ func (p *Port) open() (err error) {
 	}
 	err = p.sync()
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, kernel.ErrOwned) {
-		return err
+		return errors.Join(err, p.restore())
 	}
 	return nil // else it is waited for
+}
+
+// permitted tells at once what would else be told when the device appears.
+func (p *Port) permitted() error {
+	fd, err := packetSocket()
+	if err != nil {
+		return err
+	}
+	unix.Close(fd)
+	if !p.cfg.OwnAddresses {
+		return nil // a device that is up may be used with CAP_NET_RAW alone
+	}
+	return p.net.MayConfigure()
 }
 
 // release closes what is left of a port whose goroutine does not run.
@@ -136,8 +152,7 @@ func (p *Port) run() {
 		p.mu.Unlock()
 	}
 	p.mu.Lock()
-	p.failure = p.restore() // before the kernel is let in again
-	p.detach()
+	p.failure = p.giveBack()
 	p.mu.Unlock()
 }
 

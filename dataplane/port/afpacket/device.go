@@ -56,12 +56,12 @@ func (p *Port) openDevice(d *device, link *kernel.Link) (err error) {
 	}
 	if p.cfg.MTU != 0 && link.MTU != p.cfg.MTU {
 		if err := p.net.SetMTU(d.index, p.cfg.MTU); err != nil {
-			return fmt.Errorf("set MTU %d on %s: %w", p.cfg.MTU, p.cfg.Device, err)
+			return kernel.Permission(fmt.Sprintf("set MTU %d", p.cfg.MTU), err)
 		}
 	}
 	if !link.Admin {
 		if err := p.net.SetAdmin(d.index, true); err != nil {
-			return fmt.Errorf("set device %s up: %w", p.cfg.Device, err)
+			return kernel.Permission("set the device up", err)
 		}
 	}
 	now, found, err := p.net.Link(p.cfg.Device)
@@ -135,13 +135,30 @@ func (p *Port) openPath(t *transmitter, index int) error {
 
 // detach closes the device.
 func (p *Port) detach() {
+	if d := p.device; d != nil {
+		p.closeSockets(d)
+		p.undeafen(d)
+	}
+}
+
+// giveBack closes the device and undoes what the port has changed on it. The
+// memberships go first: the kernel forgets to end promiscuous mode where they
+// end on a device that is down. The kernel is let in again last.
+func (p *Port) giveBack() error {
 	d := p.device
 	if d == nil {
-		return
+		return p.restore()
 	}
+	p.closeSockets(d)
+	err := p.restore()
+	p.undeafen(d)
+	return err
+}
+
+func (p *Port) closeSockets(d *device) {
 	p.device = nil
 	for _, q := range p.queues {
-		q.attach(nil)
+		_ = q.attach(nil) // detaching does not fail
 	}
 	for t := range p.paths {
 		t.attach(nil)
@@ -149,6 +166,9 @@ func (p *Port) detach() {
 	if d.members >= 0 {
 		unix.Close(d.members)
 	}
+}
+
+func (p *Port) undeafen(d *device) {
 	if d.deaf == nil {
 		return
 	}

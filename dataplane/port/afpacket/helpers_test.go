@@ -1,7 +1,6 @@
 package afpacket
 
 import (
-	"os"
 	"testing"
 	"time"
 
@@ -11,8 +10,6 @@ import (
 	"vrouter/internal/nstest"
 	"vrouter/packet"
 )
-
-func TestMain(m *testing.M) { os.Exit(nstest.Main(m)) }
 
 // open opens a port in a namespace.
 func open(t testing.TB, ns *nstest.NS, cfg Config) *Port {

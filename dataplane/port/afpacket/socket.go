@@ -1,7 +1,6 @@
 package afpacket
 
 import (
-	"errors"
 	"fmt"
 	"unsafe"
 
@@ -25,12 +24,8 @@ const shortVNetLen = 10
 // packetSocket opens a packet socket that receives nothing yet.
 func packetSocket() (int, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if errors.Is(err, unix.EPERM) {
-		return -1, fmt.Errorf("packet socket: %w: needs CAP_NET_RAW and CAP_NET_ADMIN: "+
-			"run as root, or once `setcap cap_net_admin,cap_net_raw+ep` on the program", err)
-	}
 	if err != nil {
-		return -1, fmt.Errorf("packet socket: %w", err)
+		return -1, kernel.Permission("packet socket", err)
 	}
 	return fd, nil
 }
