@@ -74,7 +74,7 @@ func (l *Lab) actSwitch(a action) bool {
 		if a.kind == "heal" {
 			l.note("%s is whole again", s.Name)
 			s.Heal()
-			l.checks.fault()
+			l.checks.lossOver()
 			continue
 		}
 		l.note("%s forgets its MAC table", s.Name)
@@ -103,5 +103,7 @@ func (l *Lab) actLink(a action, link *Link) {
 	case "partition":
 		link.sw.Partition(link)
 	}
-	l.checks.fault()
+	if l.checks.fault(); a.kind == "clear" {
+		l.checks.lossOver()
+	}
 }

@@ -146,13 +146,27 @@ func (c *checker) begin() {
 }
 
 // fault tells of something that may interrupt service, or of its end.
-func (c *checker) fault() { c.faultAt = c.w.now }
+func (c *checker) fault() {
+	if c.w.now.After(c.faultAt) {
+		c.faultAt = c.w.now
+	}
+}
 
-// planned tells of a change that must not interrupt service. Where one comes
-// before the network is steady, or where two successors are equal, it counts
-// as a fault.
+// lossOver tells that a link or switch carries everything again. Who was asked
+// for a neighbour in vain meanwhile asks again only after RetransTimer (RFC
+// 4861 10), so the fault lasts that much longer.
+func (c *checker) lossOver() { c.faultAt = c.w.now.Add(hostRetry + slack) }
+
+// planned tells of a change that must not interrupt service: to be called
+// while whoever starts, or stops, does not count. Where one comes before the
+// network is settled, where others could not go on with the service, or where
+// two successors are equal, it counts as a fault.
 func (c *checker) planned() {
-	if !c.exact || !c.settled() {
+	served := c.exact && c.settled()
+	for _, f := range c.w.flows {
+		served = served && c.mustDeliver(f)
+	}
+	if !served {
 		c.fault()
 	}
 	c.plannedAt = c.w.now

@@ -7,11 +7,11 @@ import "time"
 // begins: a router's process starts, with its interfaces up as they are.
 func (c *checker) begins(n *Node) {
 	m := c.members[n.id]
-	m.stopping = false
 	for _, v := range m.voices {
 		v.begin(c.w.now)
 	}
 	c.planned()
+	m.stopping = false
 }
 
 // ends: a router's process is asked to stop.

@@ -41,8 +41,9 @@ type Node struct {
 	plane   *dataplane.Forwarder
 	snap    *fib.Snapshot
 	filter  []router.Membership
-	wakeAt  time.Time
-	known   []bool // by port: it has been told that the link is up
+	wakeAt  time.Time // when the timer fires
+	timer   int       // the number of the one that is set
+	known   []bool    // by port: it has been told that the link is up
 
 	asleep   time.Duration // planted: how long its clock stood still
 	frozenAt time.Time
@@ -257,7 +258,13 @@ func (n *Node) renew() {
 	if n.Late > 0 {
 		after += time.Duration(n.w.Rand.Int64N(int64(n.Late)))
 	}
-	n.w.After(max(after, 0), func() { n.advance(life) })
+	n.timer++
+	timer := n.timer
+	n.w.After(max(after, 0), func() {
+		if n.timer == timer { // else another has been set since
+			n.advance(life)
+		}
+	})
 }
 
 // advance is a timer that fires.
