@@ -88,6 +88,7 @@ func (b *backend) Counters(ctx context.Context) (router.CountersStatus, error) {
 		Control: control, Workers: []router.WorkerStatus{},
 		Timers: map[string]router.HistogramStatus{"control_loop_late": b.loop.late.status()},
 	}
+	s.Control["events_not_logged"] = b.loop.driver.notes.lost.Load()
 	s.Control["longest_turn_us"] = uint64(b.loop.longest.Load() / 1000)
 	var sum dataplane.Counters
 	for i, w := range b.workers {

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"log/slog"
 	"net/netip"
 	"sync/atomic"
 
@@ -113,7 +112,7 @@ func (s *sender) emit(outs []dataplane.Out) {
 type driver struct {
 	*sender
 	ports []port.Port
-	log   *slog.Logger
+	clock clock
 	local *local
 	notes *notices
 }
@@ -174,10 +173,15 @@ func (d *driver) again(w neigh.Waiting) {
 // what it has; the operator must know.
 func (d *driver) membership(m router.Membership) {
 	p := d.ports[m.Port]
-	if err := p.SetMACs(m.MACs); err != nil {
-		d.log.Error("virtual MAC addresses are not received", "device", p.Status().Device, "error", err)
+	check := func(what string, err error) {
+		if err != nil {
+			now, _ := d.clock.now()
+			d.notes.add(router.Event{
+				Time: now, Kind: "port", Name: p.Status().Device,
+				Reason: what + " are not received: " + err.Error(),
+			})
+		}
 	}
-	if err := p.SetGroups(m.Groups); err != nil {
-		d.log.Error("multicast groups are not received", "device", p.Status().Device, "error", err)
-	}
+	check("virtual MAC addresses", p.SetMACs(m.MACs))
+	check("multicast groups", p.SetGroups(m.Groups))
 }

@@ -4,14 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// kernelAddresses returns the addresses that the kernel has on a device, none
-// where the device does not exist.
+// kernelAddresses returns the addresses that the kernel has on a device, in the
+// kernel's order (the primary ones before the secondary ones of their prefix),
+// none where the device does not exist.
 func kernelAddresses(device string) ([]netip.Prefix, error) {
 	link, err := netlink.LinkByName(device)
 	if err != nil {
@@ -32,7 +32,6 @@ func kernelAddresses(device string) ([]netip.Prefix, error) {
 			list = append(list, netip.PrefixFrom(ip.Unmap(), ones))
 		}
 	}
-	slices.SortFunc(list, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 	return list, nil
 }
 

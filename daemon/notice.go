@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"vrouter/control"
 	"vrouter/router"
@@ -53,7 +54,7 @@ func level(e router.Event) slog.Level {
 	switch e.Kind {
 	case "duplicate_address":
 		return slog.LevelError
-	case "freeze":
+	case "freeze", "port":
 		return slog.LevelWarn
 	case "interface":
 		if e.To == "down" {
@@ -63,8 +64,14 @@ func level(e router.Event) slog.Level {
 	return slog.LevelInfo
 }
 
-// close writes what waits and ends.
+// closeWait bounds how long a log that nobody reads holds up the end.
+const closeWait = time.Second
+
+// close writes what waits and ends. Nothing may be added any more.
 func (n *notices) close() {
 	close(n.queue)
-	<-n.done
+	select {
+	case <-n.done:
+	case <-time.After(closeWait):
+	}
 }

@@ -117,7 +117,7 @@ func (d *process) openLoop() error {
 	if err != nil {
 		return err
 	}
-	l.driver = &driver{sender: s, ports: d.ports, log: d.log, local: d.local, notes: d.notes}
+	l.driver = &driver{sender: s, ports: d.ports, clock: l.clock, local: d.local, notes: d.notes}
 	return nil
 }
 
@@ -221,8 +221,9 @@ func (d *process) openWorker(inputs []worker.Input) error {
 func (d *process) run(ctx context.Context) error {
 	var ended atomic.Bool
 	go d.loop.run(ended.Load)
-	// The first snapshot is there once the loop answers: workers may run.
-	if err := d.loop.call(ctx, func(time.Time) {}); err != nil {
+	// The first snapshot is there once the loop answers: workers may run. An end
+	// that comes as early as this is an orderly one, too.
+	if err := d.loop.call(context.WithoutCancel(ctx), func(time.Time) {}); err != nil {
 		return err
 	}
 	for _, w := range d.workers {
