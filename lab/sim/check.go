@@ -8,6 +8,7 @@ import (
 // Tolerances of the checkers.
 const (
 	graceMute  = time.Millisecond      // to carry out what a frame has told
+	graceHear  = 20 * time.Microsecond // from a frame in the receive ring to the control plane
 	slack      = 20 * time.Millisecond // beyond the protocol's bounds
 	slackV2    = 300 * time.Millisecond
 	early      = 0.98 // clocks are apart by 1 %

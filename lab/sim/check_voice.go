@@ -18,6 +18,8 @@ type voice struct {
 
 	mutedAt     time.Time // it was told that another is master
 	notBefore   time.Time // it may take over
+	heardAt     time.Time // what notBefore is due to, and
+	before      time.Time // what notBefore was until then
 	mayForward  time.Time // until then it may still serve the virtual MAC
 	handedOver  bool      // gave mastership away and does not take it back
 	heardMaster bool      // since then
@@ -65,6 +67,9 @@ func (c *checker) shortestInterval() time.Duration {
 func (v *voice) hears(c *checker, a *heardAdvert) {
 	now := c.w.now
 	own := byte(v.m.spec.Priority)
+	if !v.speaking {
+		v.heardAt, v.before = now, v.notBefore
+	}
 	better := a.priority > own || a.priority == own && bytes.Compare(a.src, v.src) > 0
 	switch {
 	case a.priority == 0 && !v.speaking:
@@ -137,7 +142,8 @@ func (v *voice) advertises(c *checker, a *heardAdvert, mac [6]byte) {
 	case v.speaking:
 		v.lastAdvert = now
 	default:
-		if now.Before(v.notBefore) {
+		justHeard := now.Sub(v.heardAt) <= graceHear && !now.Before(v.before)
+		if now.Before(v.notBefore) && !justHeard {
 			c.report("%s takes over %s %v too early", v.m.node.Name, v.vr.name, v.notBefore.Sub(now))
 		}
 		v.speaking, v.lastAdvert, v.announced, v.handedOver = true, now, 0, false

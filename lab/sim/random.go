@@ -69,7 +69,11 @@ func (w *walk) build(seed uint64) {
 	if w.draw.IntN(8) == 0 {
 		version, mixed, interval, families = 2, false, time.Second, [2]bool{true, false}
 	}
-	w.Lab = NewLab(seed, families, max(interval/8, time.Millisecond))
+	longest := interval
+	if mixed {
+		longest = time.Second
+	}
+	w.Lab = NewLab(seed, families, max(longest/6, 2*time.Millisecond))
 	preempt := w.draw.IntN(5) > 0
 	priorities := w.priorities()
 	for i := range 2 + w.draw.IntN(maxRouters-1) {

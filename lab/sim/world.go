@@ -6,7 +6,6 @@
 package sim
 
 import (
-	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"hash"
@@ -56,7 +55,7 @@ func (w *World) At(t time.Time, f func()) {
 		t = w.now
 	}
 	w.order++
-	heap.Push(&w.queue, event{t, w.order, f})
+	w.queue.push(event{int64(t.Sub(Start)), w.order, f})
 }
 
 // After runs f after d.
@@ -65,9 +64,9 @@ func (w *World) After(d time.Duration, f func()) { w.At(w.now.Add(d), f) }
 // Run lets d of virtual time pass.
 func (w *World) Run(d time.Duration) {
 	end := w.now.Add(d)
-	for len(w.queue) > 0 && !w.queue[0].at.After(end) {
-		e := heap.Pop(&w.queue).(event)
-		w.now = e.at
+	for len(w.queue) > 0 && w.queue[0].at <= int64(end.Sub(Start)) {
+		e := w.queue.pop()
+		w.now = Start.Add(time.Duration(e.at))
 		e.run()
 	}
 	w.now = end
@@ -100,33 +99,3 @@ func (w *World) chance(p float64) bool { return p > 0 && w.Rand.Float64() < p }
 
 // Violations returns what the checkers found, in order.
 func (w *World) Violations() []string { return w.checks.found }
-
-// event is something that happens at a time.
-type event struct {
-	at    time.Time
-	order uint64
-	run   func()
-}
-
-// events is a heap by time, then by order of scheduling.
-type events []event
-
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	if !e[i].at.Equal(e[j].at) {
-		return e[i].at.Before(e[j].at)
-	}
-	return e[i].order < e[j].order
-}
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-
-// Push implements heap.Interface.
-func (e *events) Push(x any) { *e = append(*e, x.(event)) }
-
-// Pop implements heap.Interface.
-func (e *events) Pop() any {
-	old := *e
-	last := old[len(old)-1]
-	*e = old[:len(old)-1]
-	return last
-}
