@@ -66,6 +66,7 @@ func (n *Net) Deafen(device string, index int) (*Deaf, error) {
 		return nil, fmt.Errorf("device %s: %w", device, ErrOwned)
 	}
 	if err := n.quieten(d); err != nil {
+		err = errors.Join(err, d.Close()) // one half of it may have been done
 		return nil, fmt.Errorf("device %s: cannot keep the kernel off it: nf_tables: %w; ARP and IPv6 off: %w", device, cause, err)
 	}
 	d.means = fmt.Sprintf("ARP off, IPv6 off (no nf_tables: %v)", cause)
