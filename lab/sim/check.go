@@ -146,10 +146,16 @@ func (c *checker) begin() {
 	c.w.After(c.tick, next)
 }
 
-// fault tells of something that may interrupt service, or of its end.
+// fault tells of something that may interrupt service, or of its end. A
+// hand-over under way is lost with it: then the one who gave mastership away
+// waits for others for as long as it would have.
 func (c *checker) fault() {
-	if c.w.now.After(c.faultAt) {
-		c.faultAt = c.w.now
+	at := c.w.now
+	if end := c.plannedAt.Add(c.hold); end.After(at) {
+		at = end
+	}
+	if at.After(c.faultAt) {
+		c.faultAt = at
 	}
 }
 

@@ -67,7 +67,7 @@ func (c *checker) shortestInterval() time.Duration {
 func (v *voice) hears(c *checker, a *heardAdvert) {
 	now := c.w.now
 	own := byte(v.m.spec.Priority)
-	if !v.speaking {
+	if !v.speaking && now.Sub(v.heardAt) > graceHear {
 		v.heardAt, v.before = now, v.notBefore
 	}
 	better := a.priority > own || a.priority == own && bytes.Compare(a.src, v.src) > 0

@@ -88,7 +88,7 @@ func (w *walk) build(seed uint64) {
 		}
 		s.Rate = 0.995 + w.draw.Float64()/100
 		if w.draw.IntN(3) == 0 {
-			s.Late = interval / 50
+			s.Late = s.Interval / 50
 		}
 		w.unit = max(w.unit, s.Interval)
 		if _, err := w.Add(s); err != nil {
