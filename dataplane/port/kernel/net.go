@@ -103,6 +103,7 @@ type Link struct {
 	Admin   bool // administratively up
 	Carrier bool // has its carrier; false also while not administratively up
 	Master  int  // index of the bridge that it is in, or 0
+	Queues  int  // of a TAP: how many are open, 0 where nobody holds it
 }
 
 // Link returns the device of a name; found is false where there is none.
@@ -121,7 +122,12 @@ func (n *Net) Link(name string) (link Link, found bool, err error) {
 	if len(a.HardwareAddr) != 6 {
 		return Link{}, false, fmt.Errorf("device %s is no Ethernet device (%s, link type %s)", name, l.Type(), a.EncapType)
 	}
+	queues := 0
+	if tap, ok := l.(*netlink.Tuntap); ok {
+		queues = tap.Queues
+	}
 	return Link{
+		Queues:  queues,
 		Index:   a.Index,
 		MAC:     packet.MAC(a.HardwareAddr),
 		MTU:     a.MTU,

@@ -8,6 +8,7 @@ import (
 	"github.com/songgao/water"
 	"golang.org/x/sys/unix"
 
+	"vrouter/dataplane/port/kernel"
 	"vrouter/packet"
 )
 
@@ -22,35 +23,36 @@ const (
 	tunUSO6   = 0x40
 )
 
-// create makes the device and opens its queues. exists tells that there is one
-// of that name already: a TAP that nobody holds is taken over.
-func (p *Port) create(exists bool) error {
-	if err := p.make(exists); err != nil {
+// create makes the device and opens its queues; link is the device of that
+// name that exists already, or nil: a TAP that nobody holds is taken over.
+func (p *Port) create(link *kernel.Link) error {
+	switch {
+	case link == nil:
+		if err := p.make(); err != nil {
+			return err
+		}
+	case link.Queues > 0:
+		return errors.New("another process, probably another vrouter, holds a TAP device of this name")
+	}
+	fds, err := p.openQueues()
+	if err != nil && link != nil {
+		return fmt.Errorf("a device of this name exists and cannot be taken over: %w; remove it (ip link del %s), or choose another name",
+			err, p.cfg.Name)
+	}
+	if err != nil {
 		return err
 	}
-	for range p.queues {
-		fd, offload, err := openQueue(p.cfg.Name)
-		if err != nil {
-			p.destroy()
-			return err
-		}
-		p.fds = append(p.fds, fd)
-		p.offload = offload
-	}
-	// From now on the device ends with its last descriptor.
-	if err := unix.IoctlSetInt(p.fds[0], unix.TUNSETPERSIST, 0); err != nil {
-		p.destroy()
-		return fmt.Errorf("TUNSETPERSIST: %w", err)
-	}
 	for i, q := range p.queues {
-		if err := q.attach(p.fds[i]); err != nil {
+		if err := q.attach(fds[i]); err != nil {
+			closeAll(fds[i:]) // those before belong to their receivers
 			p.destroy()
 			return err
 		}
 	}
+	p.fds = fds
 	i := 0
 	for t := range p.paths {
-		if err := t.attachDup(p.fds[i%len(p.fds)]); err != nil {
+		if err := t.attachDup(fds[i%len(fds)]); err != nil {
 			p.destroy()
 			return err
 		}
@@ -59,10 +61,35 @@ func (p *Port) create(exists bool) error {
 	return nil
 }
 
+// openQueues opens a descriptor for each queue, and makes the device end with
+// the last of them.
+func (p *Port) openQueues() (fds []int, err error) {
+	for range p.queues {
+		fd, offload, err := openQueue(p.cfg.Name)
+		if err != nil {
+			closeAll(fds)
+			return nil, err
+		}
+		fds = append(fds, fd)
+		p.offload = offload
+	}
+	if err := unix.IoctlSetInt(fds[0], unix.TUNSETPERSIST, 0); err != nil {
+		closeAll(fds)
+		return nil, fmt.Errorf("TUNSETPERSIST: %w", err)
+	}
+	return fds, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}
+
 // make creates the device by package water, persistent, and closes it again:
 // water cannot ask for the virtio-net header, and a queue that is opened beside
 // one without that does not get it.
-func (p *Port) make(exists bool) error {
+func (p *Port) make() error {
 	device, err := water.New(water.Config{
 		DeviceType: water.TAP,
 		PlatformSpecificParams: water.PlatformSpecificParams{
@@ -73,14 +100,11 @@ func (p *Port) make(exists bool) error {
 	case err == nil:
 		return device.Close()
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: load the kernel module tun (modprobe tun), or give the container /dev/net/tun", err)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: run with CAP_NET_ADMIN", err)
-	case exists:
-		return fmt.Errorf("a device of this name exists and cannot be taken over: %w; remove it (ip link del %s), or choose another name",
-			err, p.cfg.Name)
+		return fmt.Errorf("/dev/net/tun: %w: load the kernel module tun (modprobe tun), or give the container /dev/net/tun", err)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("/dev/net/tun: %w: let the user open it (chmod 0666 /dev/net/tun), or run as root", err)
 	}
-	return err
+	return kernel.Permission("create", err)
 }
 
 // openQueue opens one more queue of the device, with virtio-net header and
@@ -120,32 +144,14 @@ func setUp(fd int, name string) (packet.Offload, error) {
 	return offload, nil
 }
 
-// destroy lets go of the device, which ends with the last descriptor: those of
-// workers close when they change over.
+// destroy lets go of the device, which ends with the last descriptor: those
+// that workers use close when they change over.
 func (p *Port) destroy() {
-	p.index = 0
+	p.index, p.ready, p.fds = 0, false, nil
 	for _, q := range p.queues {
 		_ = q.attach(-1) // detaching does not fail
 	}
 	for t := range p.paths {
 		t.attach(-1)
 	}
-	// The receivers own the queues' descriptors once these are attached; those
-	// that were not are closed here.
-	for _, fd := range p.fds {
-		if !p.owned(fd) {
-			unix.Close(fd)
-		}
-	}
-	p.fds = nil
-}
-
-// owned reports whether a receiver has taken the descriptor.
-func (p *Port) owned(fd int) bool {
-	for _, q := range p.queues {
-		if q.took(fd) {
-			return true
-		}
-	}
-	return false
 }

@@ -14,8 +14,9 @@ import (
 )
 
 // frameMax is the room for one frame: an IP packet of 64 KiB, its Ethernet
-// header and a VLAN tag.
-const frameMax = 64<<10 + packet.EthernetLen + 4
+// header and a VLAN tag; and more, since the kernel does not tell when it cuts
+// a frame to the room that there is.
+const frameMax = 66 << 10
 
 // errGone says that the device is not there.
 var errGone = errors.New("tap: the device is gone")
@@ -83,13 +84,6 @@ func (r *receiver) attach(fd int) error {
 // silence takes a file out of the set that is waited for; it may be out.
 func (r *receiver) silence(f *file) { _ = unix.EpollCtl(r.epoll, unix.EPOLL_CTL_DEL, f.fd, nil) }
 
-// took reports whether fd belongs to the receiver.
-func (r *receiver) took(fd int) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.wanted.Load().fd == fd || r.file.fd == fd
-}
-
 // change follows attach on the worker's side.
 func (r *receiver) change() {
 	r.mu.Lock()
@@ -109,22 +103,22 @@ func (r *receiver) Receive(batch []packet.Frame) (int, error) {
 		return 0, errGone
 	}
 	n, bytes := 0, 0
-	for n < len(batch) && n < port.BatchMax {
+	for reads := 0; n < len(batch) && reads < port.BatchMax; reads++ {
 		f := &batch[n]
 		room := r.buffers[n*frameMax : (n+1)*frameMax]
 		size, errno := r.read(f, room)
 		if errno == unix.EAGAIN {
 			break
 		}
-		if errno != 0 { // the device was deleted; the port will notice
+		if errno == unix.EIO || errno == unix.EBADFD { // the device was deleted; the port will notice
 			r.silence(r.file)
 			return n, errGone
 		}
-		if size < packet.VNetLen+packet.EthernetLen {
-			r.count.Drop(port.DropMalformed, 1)
+		size -= packet.VNetLen
+		if why, bad := damaged(size, errno); bad {
+			r.count.Drop(why, 1)
 			continue
 		}
-		size -= packet.VNetLen
 		f.Data = room[:size:size]
 		f.VNet.NumBuffers = 0
 		bytes += size
@@ -134,6 +128,18 @@ func (r *receiver) Receive(batch []packet.Frame) (int, error) {
 		r.count.Count(n, bytes)
 	}
 	return n, nil
+}
+
+// damaged reports whether a frame of so many bytes, which a read returned along
+// with errno, is of no use, and how that is counted.
+func damaged(size int, errno unix.Errno) (why port.Drop, bad bool) {
+	switch {
+	case errno != 0, size < packet.EthernetLen: // EINVAL: it has no virtio-net header that fits
+		return port.DropMalformed, true
+	case size >= frameMax:
+		return port.DropTruncated, true
+	}
+	return 0, false
 }
 
 // read reads one frame: the header into f, the rest into room.

@@ -52,8 +52,9 @@ type Port struct {
 	mu      sync.Mutex // guards what follows
 	closed  bool
 	status  port.Status
-	index   int // of the device that we created; 0: none
-	fds     []int
+	index   int   // of the device that we created; 0: none
+	ready   bool  // it is set up
+	fds     []int // of its queues; they belong to the receivers
 	offload packet.Offload
 	paths   map[*transmitter]struct{}
 }
@@ -74,6 +75,9 @@ func Open(cfg Config) (*Port, error) {
 	p.log = p.log.With("device", cfg.Name)
 	if p.mac.IsZero() {
 		p.mac = stableMAC(cfg.Name, cfg.Host)
+	}
+	if cfg.Name == "" {
+		return nil, errors.New("TAP device: it has no name")
 	}
 	if err := p.open(); err != nil {
 		p.release()
@@ -172,9 +176,15 @@ func (p *Port) sync() error {
 		found = false
 	}
 	if err == nil && p.index == 0 {
-		err = p.create(found)
-		if err == nil {
+		var old *kernel.Link
+		if found {
+			old = &link
+		}
+		if err = p.create(old); err == nil {
 			link, found, err = p.net.Link(p.cfg.Name)
+		}
+		if err != nil || !found {
+			p.destroy()
 		}
 	}
 	if err == nil && found {
@@ -191,11 +201,12 @@ func (p *Port) sync() error {
 	return err
 }
 
-// configure sets MTU, bridge and administrative state where they differ.
+// configure sets the device up once, and sees to it that it is in its bridge
+// always.
 func (p *Port) configure(link *kernel.Link) error {
-	if p.cfg.MTU != 0 && link.MTU != p.cfg.MTU {
-		if err := p.net.SetMTU(link.Index, p.cfg.MTU); err != nil {
-			return fmt.Errorf("set MTU %d: %w", p.cfg.MTU, err)
+	if !p.ready {
+		if err := p.prepare(link); err != nil {
+			return err
 		}
 	}
 	if p.cfg.Bridge != "" {
@@ -203,10 +214,11 @@ func (p *Port) configure(link *kernel.Link) error {
 			return err
 		}
 	}
-	if !link.Admin {
+	if !p.ready {
 		if err := p.net.SetAdmin(link.Index, true); err != nil {
 			return fmt.Errorf("set up: %w", err)
 		}
+		p.ready = true
 	}
 	now, found, err := p.net.Link(p.cfg.Name)
 	if err == nil && !found {
@@ -214,6 +226,25 @@ func (p *Port) configure(link *kernel.Link) error {
 	}
 	*link = now
 	return err
+}
+
+// prepare sets what must be set before anybody sees the device.
+func (p *Port) prepare(link *kernel.Link) error {
+	// A bridge takes the lowest address of its ports for its own: this one
+	// never is, so the router's start does not change the bridge's address.
+	mac := stableMAC(p.cfg.Name+" kernel", p.cfg.Host)
+	mac[0] = 0xfe
+	if link.MAC != mac {
+		if err := p.net.SetMAC(link.Index, mac); err != nil {
+			return fmt.Errorf("set MAC address: %w", err)
+		}
+	}
+	if p.cfg.MTU != 0 && link.MTU != p.cfg.MTU {
+		if err := p.net.SetMTU(link.Index, p.cfg.MTU); err != nil {
+			return fmt.Errorf("set MTU %d: %w", p.cfg.MTU, err)
+		}
+	}
+	return nil
 }
 
 // join puts the kernel's end into the bridge. There it needs no IPv6 of its
