@@ -53,7 +53,11 @@ func (w *Wire) open(dev string) error {
 func (w *Wire) Send(frames ...[]byte) {
 	w.t.Helper()
 	for _, f := range frames {
-		if _, err := unix.Write(w.fd, f); err != nil {
+		_, err := unix.Write(w.fd, f)
+		if errors.Is(err, unix.ENETDOWN) { // perhaps only the notice that the device was down
+			_, err = unix.Write(w.fd, f)
+		}
+		if err != nil {
 			w.t.Fatalf("send %d bytes: %v", len(f), err)
 		}
 	}
