@@ -52,6 +52,13 @@ func (s *sender) begin() { s.forward.Begin(s.snapshot.Load(), bootTime()) }
 func (s *sender) transmit(port uint16, f *packet.Frame) {
 	s.batch = append(s.batch[:0], f)
 	s.tx[port].Transmit(s.batch)
+	s.empty()
+}
+
+// empty forgets the frames of the batch: what was sent is not sent again.
+func (s *sender) empty() {
+	clear(s.batch)
+	s.batch = s.batch[:0]
 }
 
 // output sends a packet of our own: f has room for the Ethernet header. port
@@ -155,8 +162,7 @@ func (d *driver) collect(rest []router.Action, a router.Transmit) {
 		}
 	}
 	d.tx[a.Port].Transmit(d.batch)
-	clear(d.batch)
-	d.batch = d.batch[:0]
+	d.empty()
 }
 
 // again decides anew on a packet that has waited for its neighbour.
