@@ -82,6 +82,7 @@ func TestForwardDropsAndSaysWhy(t *testing.T) {
 		{"source own", lan, from4(src("192.0.2.2")), ReasonSpoofed},
 		{"source own of another port", lan, from4(src("203.0.113.2")), ReasonSpoofed},
 		{"source virtual", lan, from4(src("192.0.2.1")), ReasonSpoofed},
+		{"source directed broadcast", lan, from4(src("192.0.2.255")), ReasonMartianSource},
 		{"source own, to an own address", lan, from4(ip4{src: "192.0.2.2", dst: "192.0.2.2"}), ReasonSpoofed},
 		{"destination 0.0.0.0", lan, from4(dst("0.0.0.0")), ReasonMartianDestination},
 		{"destination 127.0.0.1", lan, from4(dst("127.0.0.1")), ReasonMartianDestination},

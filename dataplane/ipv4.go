@@ -55,8 +55,10 @@ func (w *Forwarder) forward4(in uint16, p *fib.Port, f *packet.Frame, to destina
 	if to == toGroup {
 		return drop(ReasonLinkBroadcast)
 	}
-	if w.snap.Own.May4(src) && w.isOwn(packet.IPv4(b).Src()) {
-		return drop(ReasonSpoofed)
+	if w.snap.Own.May4(src) {
+		if reason := w.impostor(packet.IPv4(b).Src()); reason != ReasonNone {
+			return drop(reason)
+		}
 	}
 	id, ok := w.snap.Routes.Lookup(netip.AddrFrom4([4]byte(b[16:20])))
 	if !ok {

@@ -38,8 +38,10 @@ func (w *Forwarder) forward6(in uint16, p *fib.Port, f *packet.Frame, to destina
 	if to == toGroup {
 		return drop(ReasonLinkBroadcast)
 	}
-	if w.snap.Own.May6(srcHi, srcLo) && w.isOwn(packet.IPv6(b).Src()) {
-		return drop(ReasonSpoofed)
+	if w.snap.Own.May6(srcHi, srcLo) {
+		if reason := w.impostor(packet.IPv6(b).Src()); reason != ReasonNone {
+			return drop(reason)
+		}
 	}
 	if isLinkLocal6(dstHi) {
 		return w.terminalLinkLocal(in, f, packet.IPv6(b))

@@ -102,6 +102,8 @@ func oracle6(b []byte, routes []route, s *fib.Snapshot) outcome {
 func oracleRoute(src, dst netip.Addr, ttl byte, size int, linkLocal, df bool, routes []route, s *fib.Snapshot) outcome {
 	if r := longestMatch(routes, src); r != nil && (r.group.Kind == fib.Local || r.group.Kind == fib.Virtual) {
 		return outcome{what: "spoofed"}
+	} else if r != nil && r.group.Kind == fib.Broadcast {
+		return outcome{what: "martian_source"}
 	}
 	r := longestMatch(routes, dst)
 	if r != nil {

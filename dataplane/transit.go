@@ -86,11 +86,17 @@ func (w *Forwarder) kind(a netip.Addr) (k fib.Kind, ok bool) {
 	return w.snap.Groups[id].Kind, true
 }
 
-// isOwn reports whether a is an address that this router answers for, and so
-// no source of packets from elsewhere.
-func (w *Forwarder) isOwn(a netip.Addr) bool {
-	k, ok := w.kind(a)
-	return ok && (k == fib.Local || k == fib.Virtual)
+// impostor tells why no packet from elsewhere may have the source a: it is an
+// address that this router answers for, or the broadcast address of a connected
+// prefix (RFC 1812 5.3.7, RFC 1122 3.2.1.3).
+func (w *Forwarder) impostor(a netip.Addr) Reason {
+	switch k, ok := w.kind(a); {
+	case ok && (k == fib.Local || k == fib.Virtual):
+		return ReasonSpoofed
+	case ok && k == fib.Broadcast:
+		return ReasonMartianSource
+	}
+	return ReasonNone
 }
 
 // ours reports whether a is an address of this router or of its host.

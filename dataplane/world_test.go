@@ -130,7 +130,7 @@ func newWorld() *fib.Snapshot {
 	for i, r := range worldRoutes() {
 		s.Groups = append(s.Groups, r.group)
 		s.Routes.Insert(r.prefix, fib.GroupID(i))
-		if r.group.Kind == fib.Local || r.group.Kind == fib.Virtual {
+		if r.group.Kind == fib.Local || r.group.Kind == fib.Virtual || r.group.Kind == fib.Broadcast {
 			s.Own.Add(r.prefix.Addr())
 		}
 	}

@@ -192,6 +192,8 @@ func (t *Table) settle() {
 			if masked.Addr().Is4() && masked.Bits() <= 30 {
 				first, last := bounds4(masked)
 				t.noVia[first], t.noVia[last] = true, true
+				t.own.Add(first) // a broadcast address is no source (RFC 1122 3.2.1.3)
+				t.own.Add(last)
 			}
 		}
 	}

@@ -23,8 +23,8 @@ type Snapshot struct {
 	// router's own (and, while Master with accept, virtual) addresses are host
 	// routes to groups of kind Local.
 	Routes *bart.Table[GroupID]
-	// Own holds the addresses of the groups of kind Local and Virtual: packets
-	// that claim to come from one of them are not forwarded.
+	// Own holds the addresses of the groups of kind Local, Virtual and
+	// Broadcast: packets that claim to come from one of them are not forwarded.
 	Own OwnSet
 	// Lease bounds for how long virtual MACs are served without the control
 	// loop; nil: for ever (tests).
