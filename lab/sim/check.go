@@ -201,11 +201,14 @@ func (c *checker) settled() bool {
 	return c.steady() && c.w.now.Sub(c.plannedAt) >= c.bound+c.hold
 }
 
-// capable reports whether a router can serve an island of a side.
-func (m *member) capable(side, island int) bool {
+// capable reports whether a router can be master for an island of a side.
+func (m *member) capable(side, island int) bool { return !m.stopping && m.attached(side, island) }
+
+// attached reports whether a running router has a link to an island of a side.
+func (m *member) attached(side, island int) bool {
 	n := m.node
 	l := n.Links[side]
-	return n.alive && !n.frozen && !m.stopping && l.up && l.sw.islandOf(l) == island
+	return n.alive && !n.frozen && l.up && l.sw.islandOf(l) == island
 }
 
 // oneMaster checks that each virtual router has one master on each part of

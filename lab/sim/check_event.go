@@ -11,7 +11,7 @@ func (c *checker) begins(n *Node) {
 		v.begin(c.w.now)
 	}
 	c.planned()
-	m.stopping = false
+	m.stopping = false // only now does it count
 }
 
 // ends: a router's process is asked to stop.

@@ -13,12 +13,14 @@ func (c *checker) mustDeliver(f *flow) bool {
 	near, far := f.from.link, f.to.link
 	capable := 0
 	for _, m := range c.members {
-		if !m.capable(f.side, near.sw.islandOf(near)) {
+		if !m.attached(f.side, near.sw.islandOf(near)) {
 			continue
 		}
-		capable++
-		if !m.capable(1-f.side, far.sw.islandOf(far)) {
+		if !m.attached(1-f.side, far.sw.islandOf(far)) {
 			return false
+		}
+		if !m.stopping { // else it only serves until another does
+			capable++
 		}
 	}
 	return capable > 0

@@ -139,7 +139,7 @@ func (v *voice) advertises(c *checker, a *heardAdvert, mac [6]byte) {
 		v.handedOver, v.heardMaster = !v.m.stopping, false
 		v.mayForward = now.Add(time.Duration(late * float64(c.hold)))
 		v.notBefore = now.Add(time.Duration(early * float64(v.m.spec.hold())))
-	case v.speaking:
+	case v.speaking, now.Sub(v.mutedAt) <= graceHear:
 		v.lastAdvert = now
 	default:
 		justHeard := now.Sub(v.heardAt) <= graceHear && !now.Before(v.before)

@@ -84,8 +84,10 @@ func (l *Lab) Begin() {
 	l.startFlows(l.Hosts[0], l.Hosts[1], l.families, l.period)
 }
 
-var prefixes4 = [2]string{"192.0.2.", "203.0.113."}
-var prefixes6 = [2]string{"2001:db8:1::", "2001:db8:2::"}
+var (
+	prefixes4 = [2]string{"192.0.2.", "203.0.113."}
+	prefixes6 = [2]string{"2001:db8:1::", "2001:db8:2::"}
+)
 
 func hostAddrs(side int) [2]netip.Addr {
 	return [2]netip.Addr{netip.MustParseAddr(prefixes4[side] + "100"), netip.MustParseAddr(prefixes6[side] + "100")}

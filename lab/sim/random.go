@@ -135,9 +135,20 @@ func (w *walk) do(a action) {
 func (w *walk) something() {
 	a := action{router: w.draw.IntN(len(w.Routers)), sides: [][]int{{0}, {1}, {0, 1}}[w.draw.IntN(3)]}
 	pairs := [][2]string{
-		{"crash", "start"}, {"crash", "start"}, {"freeze", "thaw"}, {"freeze", "thaw"}, {"stop", "start"},
-		{"stop", "start"}, {"cut", "mend"}, {"loss", "clear"}, {"deaf", "clear"}, {"mute", "clear"},
-		{"partition", "heal"}, {"switchover", ""}, {"switchover", ""}, {"forget", ""},
+		{"crash", "start"},
+		{"crash", "start"},
+		{"freeze", "thaw"},
+		{"freeze", "thaw"},
+		{"stop", "start"},
+		{"stop", "start"},
+		{"cut", "mend"},
+		{"loss", "clear"},
+		{"deaf", "clear"},
+		{"mute", "clear"},
+		{"partition", "heal"},
+		{"switchover", ""},
+		{"switchover", ""},
+		{"forget", ""},
 	}
 	p := pairs[w.draw.IntN(len(pairs))]
 	a.share = 0.2 * w.draw.Float64()
