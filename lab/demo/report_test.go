@@ -28,10 +28,14 @@ func sample() *report {
 		spans: []span{{"r2", true, at(0)}, {"r1", true, at(0)}, {"r1", false, at(2)}, {"r1", true, at(4)}},
 		results: []result{
 			{at: 0, title: "both routers started", to: "r1", moved: 500 * time.Millisecond, planned: true, setup: true},
-			{at: 2 * time.Second, title: "r1 crashed (kill -9)", from: "r1", to: "r2", moved: 350 * time.Millisecond,
-				loss: [2]netlab.Loss{{Sent: 900, Lost: 348, Gap: 348 * time.Millisecond}, {Sent: 900, Lost: 351, Gap: 352 * time.Millisecond}}},
-			{at: 4 * time.Second, title: "r1 started again", from: "r2", to: "r1", moved: 500 * time.Millisecond, planned: true,
-				loss: [2]netlab.Loss{{Sent: 800}, {Sent: 800, Duplicates: 2}}},
+			{
+				at: 2 * time.Second, title: "r1 crashed (kill -9)", from: "r1", to: "r2", moved: 350 * time.Millisecond,
+				loss: [2]netlab.Loss{{Sent: 900, Lost: 348, Gap: 348 * time.Millisecond}, {Sent: 900, Lost: 351, Gap: 352 * time.Millisecond}},
+			},
+			{
+				at: 4 * time.Second, title: "r1 started again", from: "r2", to: "r1", moved: 500 * time.Millisecond, planned: true,
+				loss: [2]netlab.Loss{{Sent: 800}, {Sent: 800, Duplicates: 2}},
+			},
 		},
 	}
 }
