@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -208,7 +207,6 @@ func TestAFailingWriterNeverHarmsForwarding(t *testing.T) {
 type blocks struct {
 	bytes.Buffer
 	release chan struct{}
-	once    sync.Once
 }
 
 func (b *blocks) Write(data []byte) (int, error) {

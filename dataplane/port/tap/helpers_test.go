@@ -31,10 +31,8 @@ func hold(name string) {
 		os.Exit(1)
 	}
 	os.Stdout.WriteString("open\n")
-	select {
-	case <-time.After(time.Minute):
-		p.Close()
-	}
+	time.Sleep(time.Minute)
+	p.Close()
 	os.Exit(1)
 }
 
