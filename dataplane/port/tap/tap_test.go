@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vrouter/dataplane/port"
 	"vrouter/internal/nstest"
 	"vrouter/packet"
@@ -390,4 +392,51 @@ func TestBatchesDoNotAllocate(t *testing.T) {
 	if received == 0 {
 		t.Error("nothing was received")
 	}
+}
+
+func TestWithoutTheCapabilityOpenSaysWhatIsMissing(t *testing.T) {
+	needTUN(t)
+	router := nstest.New(t)
+	err := router.Do(func() error {
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&header, &none[0]); err != nil { // of this thread, which ends with the function
+			return err
+		}
+		return openAndClose(Config{Name: "vr0"})
+	})
+	if !errors.Is(err, os.ErrPermission) {
+		t.Fatalf("error %v", err)
+	}
+	// Without CAP_DAC_OVERRIDE the device file may be what is refused first.
+	if !strings.Contains(err.Error(), "CAP_NET_ADMIN") && !strings.Contains(err.Error(), "chmod") {
+		t.Errorf("no remedy: %v", err)
+	}
+}
+
+func TestWithoutTheDeviceFileOpenSaysWhatIsMissing(t *testing.T) {
+	router := nstest.New(t)
+	err := router.Do(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil { // of this thread too
+			return err
+		}
+		if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return err
+		}
+		if err := unix.Mount("none", "/dev", "tmpfs", 0, ""); err != nil {
+			return err
+		}
+		return openAndClose(Config{Name: "vr0"})
+	})
+	if err == nil || !strings.Contains(err.Error(), "modprobe tun") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func openAndClose(cfg Config) error {
+	p, err := Open(cfg)
+	if err != nil {
+		return err
+	}
+	return p.Close()
 }
