@@ -231,7 +231,8 @@ func (p *Port) NewTransmitter() (port.Transmitter, error) {
 	if p.device == nil {
 		return t, nil
 	}
-	if err := p.net.Do(func() error { return p.openPath(t, p.device.index) }); err != nil {
+	err := p.net.Do(func() error { return p.openPath(t, p.device.index) })
+	if err != nil && !errors.Is(err, unix.ENODEV) { // just gone: opened when it is back
 		delete(p.paths, t)
 		return nil, fmt.Errorf("port on %s: %w", p.cfg.Device, err)
 	}

@@ -101,6 +101,7 @@ func (p *Port) openSockets(d *device, mtu int) (err error) {
 		return err
 	}
 	group := -1
+	var rings []*ring
 	for _, q := range p.queues {
 		g, err := openRing(d.index, mtu)
 		if err != nil {
@@ -114,6 +115,12 @@ func (p *Port) openSockets(d *device, mtu int) (err error) {
 		}
 		if err := q.attach(g); err != nil {
 			g.close()
+			return err
+		}
+		rings = append(rings, g) // the queue closes it from now on
+	}
+	for _, g := range rings {
+		if err := g.listen(); err != nil {
 			return err
 		}
 	}

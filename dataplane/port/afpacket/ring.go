@@ -37,23 +37,34 @@ type ring struct {
 // packet, and a VLAN tag; rounded up.
 const largeMax = 66 << 10
 
-// openRing opens a receiving socket on a device. It starts to receive before
-// openRing returns.
+// openRing opens a receiving socket on a device. It receives nothing before
+// listen.
 func openRing(index, mtu int) (*ring, error) {
 	fd, err := packetSocket()
 	if err != nil {
 		return nil, err
 	}
 	r := &ring{fd: fd, g: chooseGeometry(mtu, setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF))}
-	if err := r.prepare(); err != nil {
-		r.close()
-		return nil, err
+	err = r.prepare()
+	if err == nil {
+		err = setDeaf(fd)
 	}
-	if err := bindDevice(fd, index, allProtocols); err != nil {
+	if err == nil {
+		err = bindDevice(fd, index, allProtocols)
+	}
+	if err != nil {
 		r.close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// listen lets the socket receive.
+func (r *ring) listen() error {
+	if err := unix.SetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0); err != nil {
+		return fmt.Errorf("SO_DETACH_FILTER: %w", err)
+	}
+	return nil
 }
 
 func (r *ring) prepare() (err error) {

@@ -87,6 +87,18 @@ func openTransmit(index int, marked bool) (fd, vnetLen int, err error) {
 	return fd, vnetLen, nil
 }
 
+// setDeaf gives a socket a filter that drops everything. A socket is bound
+// before it can join a fanout group; without the filter, all sockets of the
+// port would receive the same frames until then.
+func setDeaf(fd int) error {
+	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+	program := unix.SockFprog{Len: 1, Filter: &drop}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
+		return fmt.Errorf("SO_ATTACH_FILTER: %w", err)
+	}
+	return nil
+}
+
 // joinFanout puts a bound socket into a fanout group that spreads flows over
 // its sockets by hash. Group -1 makes a new one, whose number is returned.
 func joinFanout(fd, group int) (int, error) {
