@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"fmt"
-
 	"log/slog"
 	"net/netip"
 	"strings"

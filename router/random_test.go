@@ -78,7 +78,8 @@ func FuzzReceive(f *testing.F) {
 		ndp.Solicit(host, netip.MustParseAddr("fe80::10"), netip.MustParseAddr("fe80::1")),
 		ndp.Probe(host, netip.MustParseAddr("fe80::1")),
 		ndp.RouterSolicit(host, netip.MustParseAddr("fe80::10")),
-		w.advertise(), w.advert(), {},
+		w.advertise(), w.advert(),
+		{},
 	} {
 		f.Add(seed, false)
 		f.Add(seed, true)
@@ -114,8 +115,10 @@ func FuzzReceive(f *testing.F) {
 func TestARPAndNDNeverMoveAnAddressOfOurs(t *testing.T) {
 	s := newRunning(t)
 	thief := packet.MAC{2, 0, 0, 0, 0, 0x66}
-	ours := []string{"192.0.2.1", "192.0.2.2", "203.0.113.2", "203.0.113.254",
-		"2001:db8:1::1", "2001:db8:1::2", "fe80::1", "fe80::ff:fe00:100"}
+	ours := []string{
+		"192.0.2.1", "192.0.2.2", "203.0.113.2", "203.0.113.254",
+		"2001:db8:1::1", "2001:db8:1::2", "fe80::1", "fe80::ff:fe00:100",
+	}
 	for _, text := range ours {
 		a := netip.MustParseAddr(text)
 		frames := [][]byte{}
@@ -123,8 +126,10 @@ func TestARPAndNDNeverMoveAnAddressOfOurs(t *testing.T) {
 			frames = append(frames, arp.Announcement(thief, a), arp.Request(thief, a, netip.MustParseAddr("192.0.2.2")),
 				arp.Reply(thief, a, s.router.ifaces[0].state.MAC, netip.MustParseAddr("192.0.2.2")))
 		} else {
-			na := ndp.NeighborAdvert{MAC: thief, Target: a, To: s.router.ifaces[0].state.MAC,
-				Dst: netip.MustParseAddr("2001:db8:1::2"), Solicited: true, Override: true}
+			na := ndp.NeighborAdvert{
+				MAC: thief, Target: a, To: s.router.ifaces[0].state.MAC,
+				Dst: netip.MustParseAddr("2001:db8:1::2"), Solicited: true, Override: true,
+			}
 			frames = append(frames, ndp.Unsolicited(thief, a), na.Frame(),
 				ndp.Solicit(thief, a, netip.MustParseAddr("2001:db8:1::2")), ndp.RouterSolicit(thief, a))
 		}
