@@ -19,6 +19,10 @@ const (
 	bugTwice           // transmits what it forwards twice
 	bugDeaf            // does not understand advertisements
 	bugGateShut        // does not serve the virtual MACs as master
+	bugAnswers         // answers ARP for virtual addresses as backup
+	bugHasty           // its clock runs at twice the speed
+	bugLatePublish     // serves the virtual MACs a while after it says so
+	bugSlow            // its clock runs at half the speed
 )
 
 // swallows reports whether the bug keeps a frame from being sent, and may
@@ -60,6 +64,37 @@ func (b bug) snapshot(n *Node, s *fib.Snapshot) *fib.Snapshot {
 		}
 	}
 	return &changed
+}
+
+// rate is how fast the bug makes a clock run that should run at r.
+func (b bug) rate(r float64) float64 {
+	switch b {
+	case bugHasty:
+		return 2 * r
+	case bugSlow:
+		return r / 2
+	}
+	return r
+}
+
+// answers sends what the bug answers a frame with.
+func (b bug) answers(n *Node, port int, frame []byte) {
+	const request = 1
+	if b != bugAnswers || len(frame) < 42 || frame[12] != 8 || frame[13] != 6 || frame[21] != request {
+		return
+	}
+	for _, v := range n.w.checks.virtual {
+		if v.side == port && string(frame[38:42]) == string(v.addrs[0]) {
+			reply := append([]byte(nil), frame[:42]...)
+			copy(reply[0:6], frame[6:12])
+			copy(reply[6:12], v.mac[:])
+			reply[21] = 2
+			copy(reply[22:28], v.mac[:])
+			copy(reply[28:32], frame[38:42])
+			copy(reply[32:42], frame[22:32])
+			n.transmit(uint16(port), reply)
+		}
+	}
 }
 
 // deaf reports whether the bug keeps a frame from being understood.

@@ -147,6 +147,7 @@ func (v *voice) advertises(c *checker, a *heardAdvert, mac [6]byte) {
 			c.report("%s takes over %s %v too early", v.m.node.Name, v.vr.name, v.notBefore.Sub(now))
 		}
 		v.speaking, v.lastAdvert, v.announced, v.handedOver = true, now, 0, false
+		c.w.watch(v.m.spec.Interval / 4)
 		c.w.After(graceMute, func() { v.announcedAll(c) })
 	}
 }

@@ -73,7 +73,7 @@ func (w *World) newNode(name, text string, switches ...*Switch) (*Node, error) {
 
 // clock returns the router's own time, which runs at its own rate.
 func (n *Node) clock() time.Time {
-	return Start.Add(time.Duration(float64(n.w.Elapsed()-n.asleep) * n.Rate))
+	return Start.Add(time.Duration(float64(n.w.Elapsed()-n.asleep) * n.planted.rate(n.Rate)))
 }
 
 // Begin starts the router's process.
@@ -83,7 +83,7 @@ func (n *Node) Begin() {
 	}
 	n.life++
 	n.alive, n.frozen, n.backlog = true, false, nil
-	n.router = router.New(n.cfg, n.w.Rand.Uint64())
+	n.router, n.snap = router.New(n.cfg, n.w.Rand.Uint64()), nil
 	n.plane = dataplane.NewForwarder()
 	n.filter = make([]router.Membership, len(n.Links))
 	n.wakeAt = time.Time{}
@@ -176,6 +176,7 @@ func (n *Node) hears(port int, mac packet.MAC) bool {
 // serve is the worker: it decides on one frame.
 func (n *Node) serve(in uint16, frame []byte) {
 	n.w.checks.taken(n, int(in), frame)
+	n.planted.answers(n, int(in), frame)
 	f := packet.Frame{Data: frame}
 	n.plane.Begin(n.snap, n.clock().UnixNano())
 	n.settle(in, &f, n.plane.Forward(in, &f), false)
@@ -254,7 +255,7 @@ func (n *Node) renew() {
 	}
 	n.wakeAt = deadline
 	life := n.life
-	after := time.Duration(float64(deadline.Sub(n.clock()))/n.Rate) + time.Nanosecond
+	after := time.Duration(float64(deadline.Sub(n.clock()))/n.planted.rate(n.Rate)) + time.Nanosecond
 	if n.Late > 0 {
 		after += time.Duration(n.w.Rand.Int64N(int64(n.Late)))
 	}
@@ -303,7 +304,7 @@ func (n *Node) carryOut(actions []router.Action) {
 	for _, a := range actions {
 		switch a := a.(type) {
 		case router.Publish:
-			n.snap = n.planted.snapshot(n, a.Snapshot)
+			n.publish(n.planted.snapshot(n, a.Snapshot))
 		case router.Transmit:
 			n.transmit(a.Port, a.Frame)
 		case router.Forward:
@@ -318,6 +319,20 @@ func (n *Node) carryOut(actions []router.Action) {
 			n.w.note("%s %s %s: %s -> %s (%s)", n.Name, a.Event.Kind, a.Event.Name, a.Event.From, a.Event.To, a.Event.Reason)
 		}
 	}
+}
+
+// publish makes a snapshot the worker's.
+func (n *Node) publish(s *fib.Snapshot) {
+	if n.planted != bugLatePublish || n.snap == nil {
+		n.snap = s
+		return
+	}
+	life := n.life
+	n.w.After(n.cfg.VRRP[0].Interval/2, func() {
+		if n.life == life {
+			n.snap = s
+		}
+	})
 }
 
 // again decides anew on a packet that waited for its neighbour.

@@ -60,9 +60,21 @@ func (w *World) addFlow(f *flow, period time.Duration) {
 	var next func()
 	next = func() {
 		w.sendProbe(f)
+		if w.now.Before(w.denseUntil) {
+			w.After(w.dense, next)
+			return
+		}
 		w.After(period, next)
 	}
 	w.After(time.Duration(w.Rand.Int64N(int64(period))), next)
+}
+
+// watch makes probes dense for a while, where World.dense is set: something is
+// about to happen.
+func (w *World) watch(d time.Duration) {
+	if until := w.now.Add(d); w.dense > 0 && until.After(w.denseUntil) {
+		w.denseUntil = until
+	}
 }
 
 func (w *World) sendProbe(f *flow) {

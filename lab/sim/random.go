@@ -12,6 +12,7 @@ type Outcome struct {
 	Seed   uint64
 	Faults int // and planned changes
 	Probes int
+	Due    int // of them: the network owed delivery
 	Lost   int // by right: while a fault was going on
 }
 
@@ -52,6 +53,9 @@ func runSeed(seed uint64, record bool, planted bug) *Outcome {
 	for _, f := range w.flows {
 		o.Probes += len(f.probes)
 		for i := range f.probes {
+			if f.probes[i].due {
+				o.Due++
+			}
 			if f.probes[i].copies == 0 {
 				o.Lost++
 			}
@@ -73,7 +77,8 @@ func (w *walk) build(seed uint64) {
 	if mixed {
 		longest = time.Second
 	}
-	w.Lab = NewLab(seed, families, max(longest/6, 2*time.Millisecond))
+	w.Lab = NewLab(seed, families, longest/2)
+	w.dense = max(longest/25, time.Millisecond)
 	preempt := w.draw.IntN(5) > 0
 	priorities := w.priorities()
 	for i := range 2 + w.draw.IntN(maxRouters-1) {
@@ -129,6 +134,7 @@ func (w *walk) rest() {
 func (w *walk) do(a action) {
 	w.faults++
 	w.act(a)
+	w.watch(w.unit)
 }
 
 // something lets something happen to a router or a switch, mostly with its end.

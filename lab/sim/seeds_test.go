@@ -3,6 +3,7 @@ package sim
 import (
 	"flag"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,10 +26,11 @@ func TestSeeds(t *testing.T) {
 		return
 	}
 	count := *seedCount
-	if testing.Short() {
+	if testing.Short() || underRace {
 		count /= 10
 	}
-	var next, ran, failed, faults, probes, lost, frames atomic.Uint64
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // many short lives
+	var next, ran, failed, faults, probes, due, lost, frames atomic.Uint64
 	var virtual atomic.Int64
 	var all sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -39,6 +41,7 @@ func TestSeeds(t *testing.T) {
 				virtual.Add(int64(o.Lab.Elapsed()))
 				faults.Add(uint64(o.Faults))
 				probes.Add(uint64(o.Probes))
+				due.Add(uint64(o.Due))
 				lost.Add(uint64(o.Lost))
 				frames.Add(o.Lab.Frames)
 				if found := o.Lab.Violations(); len(found) > 0 {
@@ -50,6 +53,6 @@ func TestSeeds(t *testing.T) {
 		})
 	}
 	all.Wait()
-	t.Logf("%d seeds, %.1f simulated hours, %d faults and changes, %d frames on wires, %d probes, %d of them lost while a fault was going on",
-		ran.Load(), time.Duration(virtual.Load()).Hours(), faults.Load(), frames.Load(), probes.Load(), lost.Load())
+	t.Logf("%d seeds, %.1f simulated hours, %d faults and changes, %d frames on wires, %d probes, %d of them owed delivery, %d others lost",
+		ran.Load(), time.Duration(virtual.Load()).Hours(), faults.Load(), frames.Load(), probes.Load(), due.Load(), lost.Load())
 }

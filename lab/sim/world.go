@@ -29,7 +29,11 @@ type World struct {
 	Hosts    []*Host
 	flows    []*flow
 	Trace    []string
-	checks   *checker
+
+	dense      time.Duration // the period of probes until denseUntil; 0: as always
+	denseUntil time.Time
+
+	checks *checker
 	// Frames counts what was put on wires; digest is a hash of it all, with
 	// the times.
 	Frames uint64
