@@ -72,6 +72,9 @@ func TestStreamCountsWhatACutCableLoses(t *testing.T) {
 		if loss := s.Loss(quiet); loss.Lost != 0 || loss.Gap != 0 || loss.Duplicates != 0 || loss.Sent < 100 {
 			t.Errorf("%s: undisturbed stream: %+v", addr, loss)
 		}
+		if hops := s.Hops(); len(hops) != 1 || hops[1] == 0 {
+			t.Errorf("%s: routers passed: packets: %v, want one router", addr, hops)
+		}
 
 		before := s.Next()
 		must(t, r.lanLink.Cut())

@@ -3,6 +3,7 @@ package netlab
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -19,11 +20,13 @@ type Stream struct {
 	stop     chan struct{}
 	done     sync.WaitGroup
 	returned atomic.Uint64
+	readEcho func(b []byte) (n int, peer net.Addr, hops int, err error)
 
 	mu      sync.Mutex
 	start   time.Time
 	next    uint64 // number of the next packet
 	packets [history]fate
+	hops    map[int]uint64 // packets that arrived by the number of routers that they passed
 }
 
 // history is how many packets a Stream remembers: a minute at 1 kHz.
@@ -42,13 +45,19 @@ const grace = 400 * time.Millisecond
 // StartStream starts a stream of rate packets a second to an address of the
 // other host.
 func StartStream(from, to *Host, addr netip.Addr, port uint16, rate int) (*Stream, error) {
-	s := &Stream{interval: time.Second / time.Duration(rate), stop: make(chan struct{}), start: time.Now()}
+	s := &Stream{interval: time.Second / time.Duration(rate), stop: make(chan struct{}), start: time.Now(), hops: map[int]uint64{}}
 	target := net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, port))
 	err := to.Do(func() (err error) {
-		s.echo, err = net.ListenUDP("udp", target)
+		if s.echo, err = net.ListenUDP("udp", target); err != nil {
+			return err
+		}
+		s.readEcho, err = readHops(s.echo, addr)
 		return err
 	})
 	if err != nil {
+		if s.echo != nil {
+			s.echo.Close()
+		}
 		return nil, fmt.Errorf("echo on host %s: %w", to.Name, err)
 	}
 	err = from.Do(func() (err error) {
@@ -114,10 +123,10 @@ func (s *Stream) answer() {
 	defer s.done.Done()
 	var b [64]byte
 	for {
-		n, peer, err := s.echo.ReadFromUDPAddrPort(b[:])
+		n, peer, hops, err := s.readEcho(b[:])
 		if err == nil && n == 8 {
-			s.count(binary.BigEndian.Uint64(b[:]), func(f *fate) { f.arrived++ })
-			s.echo.WriteToUDPAddrPort(b[:8], peer)
+			s.count(binary.BigEndian.Uint64(b[:]), func(f *fate) { f.arrived++; s.hops[hops]++ })
+			s.echo.WriteTo(b[:8], peer)
 		} else if s.closing() {
 			return
 		}
@@ -145,6 +154,14 @@ func (s *Stream) count(number uint64, f func(*fate)) {
 
 // Returned returns how many packets have come back so far.
 func (s *Stream) Returned() uint64 { return s.returned.Load() }
+
+// Hops returns how many packets have arrived, by the number of routers that
+// each had passed.
+func (s *Stream) Hops() map[int]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.hops)
+}
 
 // Next returns the number of the packet that is sent next.
 func (s *Stream) Next() uint64 {

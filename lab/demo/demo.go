@@ -254,6 +254,9 @@ func (d *demo) well(ctx context.Context, e event) error {
 		if !d.streams[i].Flowing(steadyCount) {
 			return fmt.Errorf("%s packets do not all come back", family)
 		}
+		if hops := d.streams[i].Hops(); len(hops) != 1 || hops[1] == 0 {
+			return fmt.Errorf("%s packets do not all pass exactly one router (routers passed: packets): %v", family, hops)
+		}
 	}
 	states, err := e.master.states(ctx)
 	if err != nil {
