@@ -17,7 +17,7 @@ type counters struct {
 	arp       [arp.NumReasons]uint64
 	nd        [ndp.NumReasons]uint64
 	malformed uint64
-	spoofed   uint64 // ARP or ND that claims an address of ours
+	spoofed   uint64 // ARP or ND that claims an address of ours, IP or MAC
 	offLink   uint64 // ARP or ND of a sender that is in no prefix of the interface
 	noAddress uint64 // neighbours that could not be asked for: no source address
 	portDown  uint64 // frames of a port that has gone down meanwhile
@@ -131,9 +131,9 @@ func adverEvidence(m *ndp.Message) neigh.Evidence {
 }
 
 // learn hands what was heard of a neighbour to the cache, unless it claims an
-// address of ours or one that is not on the link.
+// address of ours, IP or MAC, or one that is not on the link.
 func (r *Router) learn(now time.Time, f *iface, addr netip.Addr, mac packet.MAC, e neigh.Evidence) {
-	if r.isOwn(f.port, addr) {
+	if r.isOwn(f.port, addr) || r.isOwnMAC(f, mac) {
 		r.counters.spoofed++
 		return
 	}
@@ -142,6 +142,17 @@ func (r *Router) learn(now time.Time, f *iface, addr netip.Addr, mac packet.MAC,
 		return
 	}
 	r.neighActions(r.cache.Learn(now, neigh.Key{Port: f.port, Addr: addr}, mac, e))
+}
+
+// isOwnMAC reports whether frames to a MAC would come back to this router: its
+// neighbours have other ones. The virtual MAC of a Backup is the Master's.
+func (r *Router) isOwnMAC(f *iface, mac packet.MAC) bool {
+	for _, v := range r.virtual {
+		if v.port == f.port && v.mac == mac && v.machine.Answers() {
+			return true
+		}
+	}
+	return mac == f.state.MAC
 }
 
 // owner returns who answers for an address on an interface: the interface's
