@@ -34,11 +34,7 @@ lint: vet ## gofumpt, staticcheck and the tests of the sources
 	go test ./internal/sourcetest
 
 fuzz: ## each fuzz target for FUZZ_TIME (10s)
-	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ {t[n++]=$$1} /^(ok|\?)/ {for (i=0; i<n; i++) print $$2, t[i]; n=0}' | \
-	while read -r package target; do \
-		echo "$$package $$target"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 20x $$package || exit 1; \
-	done
+	.ci/fuzz $(FUZZ_TIME)
 
 sim: ## the simulation alone, from SEEDS seeds (10000)
 	go test -count=1 ./lab/sim -seeds=$(SEEDS)
