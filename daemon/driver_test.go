@@ -11,6 +11,7 @@ import (
 	"vrouter/arp"
 	"vrouter/control"
 	"vrouter/dataplane"
+	"vrouter/neigh"
 	"vrouter/packet"
 	"vrouter/router"
 )
@@ -81,14 +82,50 @@ func TestSettle(t *testing.T) {
 	if l.queues[dataplane.ClassLocal].Len() != 0 {
 		t.Error("punted twice: a loop")
 	}
-	sent := r.ports[0].Sent()
+	r.ports[0].Sent()
 	multicast := datagram("192.0.2.2", "224.0.0.1", 1)
 	s.output(0, &multicast)
-	sent = r.ports[0].Sent()
+	sent := r.ports[0].Sent()
 	if len(sent) != 1 || packet.Ethernet(sent[0].Data).Dst() != packet.MulticastMAC(netip.MustParseAddr("224.0.0.1")) {
 		t.Errorf("multicast was sent as %d frames", len(sent))
 	}
 	s.output(0, &packet.Frame{Data: make([]byte, 10)}) // no packet at all
+}
+
+// TestCarryOutKeepsTheOrder: frames of one port leave together where nothing
+// stands between them, and always in their order.
+func TestCarryOutKeepsTheOrder(t *testing.T) {
+	r := started(t, onLAN)
+	d := r.process.loop.driver
+	var actions []router.Action
+	add := func(port uint16, n byte) {
+		actions = append(actions, router.Transmit{Port: port, Frame: append(make([]byte, 59), n)})
+	}
+	for n := range byte(100) {
+		add(0, n)
+	}
+	add(1, 0)
+	add(0, 100)
+	actions = append(actions, router.Forward{Packet: neigh.Waiting{Frame: make([]byte, 20)}})
+	add(0, 101)
+	add(1, 1)
+	actions = append(actions, router.Notice{Event: router.Event{Kind: "vrrp"}})
+	add(1, 2)
+	for _, p := range r.ports {
+		p.Sent()
+	}
+	d.carryOut(actions)
+	for port, want := range map[int]int{0: 102, 1: 3} {
+		sent := r.ports[port].Sent()
+		if len(sent) != want {
+			t.Errorf("port %d: %d frames, want %d", port, len(sent), want)
+		}
+		for n, f := range sent {
+			if int(f.Data[59]) != n {
+				t.Fatalf("port %d: frame %d is number %d", port, n, f.Data[59])
+			}
+		}
+	}
 }
 
 // TestUnreachableIsTold: who sent a packet to a neighbour that does not answer

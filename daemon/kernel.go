@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -35,17 +36,43 @@ func kernelAddresses(device string) ([]netip.Prefix, error) {
 	return list, nil
 }
 
+// resubscribe is the pause before the kernel is asked again for its changes.
+const resubscribe = time.Second
+
 // watchKernelAddresses calls changed after each change of an address of the
-// network namespace that it was called in, until ctx ends.
+// network namespace that it was called in, until ctx ends. Where the kernel
+// had more changes than its socket holds it says so by an error (ENOBUFS): then
+// everything may have changed, and the subscription begins anew.
 func watchKernelAddresses(ctx context.Context, changed func()) error {
-	updates := make(chan netlink.AddrUpdate, 64)
-	if err := netlink.AddrSubscribe(updates, ctx.Done()); err != nil {
-		return fmt.Errorf("watching the kernel's addresses: %w", err)
+	updates, err := subscribeAddresses(ctx)
+	if err != nil {
+		return err
 	}
 	go func() {
-		for range updates {
+		for ctx.Err() == nil {
+			for range updates {
+				changed()
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(resubscribe):
+			}
+			if again, err := subscribeAddresses(ctx); err == nil {
+				updates = again
+			}
 			changed()
 		}
 	}()
 	return nil
+}
+
+// subscribeAddresses returns a channel of changes that ends with ctx, or with
+// an error of the socket.
+func subscribeAddresses(ctx context.Context) (<-chan netlink.AddrUpdate, error) {
+	updates := make(chan netlink.AddrUpdate, 64)
+	if err := netlink.AddrSubscribe(updates, ctx.Done()); err != nil {
+		return nil, fmt.Errorf("watching the kernel's addresses: %w", err)
+	}
+	return updates, nil
 }
