@@ -104,6 +104,7 @@ type Link struct {
 	Carrier bool // has its carrier; false also while not administratively up
 	Master  int  // index of the bridge that it is in, or 0
 	Queues  int  // of a TAP: how many are open, 0 where nobody holds it
+	Lost    int  // frames that the device dropped instead of sending, since it was made
 }
 
 // Link returns the device of a name; found is false where there is none.
@@ -126,8 +127,13 @@ func (n *Net) Link(name string) (link Link, found bool, err error) {
 	if tap, ok := l.(*netlink.Tuntap); ok {
 		queues = tap.Queues
 	}
+	lost := 0
+	if a.Statistics != nil {
+		lost = int(a.Statistics.TxDropped)
+	}
 	return Link{
 		Queues:  queues,
+		Lost:    lost,
 		Index:   a.Index,
 		MAC:     packet.MAC(a.HardwareAddr),
 		MTU:     a.MTU,

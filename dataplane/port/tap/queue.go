@@ -36,7 +36,8 @@ type receiver struct {
 	wanted  atomic.Pointer[file] // by the port
 	file    *file                // by the worker
 	count   port.Counter
-	buffers []byte // BatchMax times frameMax
+	lost    func() int // frames that found no room since the last call; nil: counted by another queue
+	buffers []byte     // BatchMax times frameMax
 	iov     [2]unix.Iovec
 
 	mu sync.Mutex // held to change either file
@@ -156,8 +157,14 @@ func (r *receiver) read(f *packet.Frame, room []byte) (int, unix.Errno) {
 // FD implements port.Receiver.
 func (r *receiver) FD() int { return r.epoll }
 
-// Stats implements port.Receiver.
-func (r *receiver) Stats() port.Stats { return r.count.Stats() }
+// Stats implements port.Receiver. The kernel counts what found no room for all
+// queues together; it is in the counts of the first.
+func (r *receiver) Stats() port.Stats {
+	if r.lost != nil {
+		r.count.Drop(port.DropFull, r.lost())
+	}
+	return r.count.Stats()
+}
 
 // close is called when no worker receives any more.
 func (r *receiver) close() {

@@ -55,6 +55,7 @@ type Port struct {
 	index   int   // of the device that we created; 0: none
 	ready   bool  // it is set up
 	fds     []int // of its queues; they belong to the receivers
+	dropped int   // of its kernel.Link.Lost, what is counted
 	offload packet.Offload
 	paths   map[*transmitter]struct{}
 }
@@ -102,6 +103,7 @@ func (p *Port) open() (err error) {
 		}
 		p.queues = append(p.queues, q)
 	}
+	p.queues[0].lost = p.countLost
 	err = p.sync()
 	if p.index == 0 { // not even created
 		return err
@@ -188,6 +190,9 @@ func (p *Port) sync() error {
 		}
 	}
 	if err == nil && found {
+		if p.index == 0 { // a new one
+			p.dropped = link.Lost
+		}
 		p.index = link.Index
 		err = p.configure(&link)
 	}
@@ -267,6 +272,23 @@ func (p *Port) join(link *kernel.Link) error {
 		return fmt.Errorf("join %s (is it a bridge?): %w", p.cfg.Bridge, err)
 	}
 	return nil
+}
+
+// countLost returns how many frames found no room in the device's queues since
+// it was called before.
+func (p *Port) countLost() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.index == 0 || p.closed {
+		return 0
+	}
+	link, found, err := p.net.Link(p.cfg.Name)
+	if err != nil || !found || link.Index != p.index {
+		return 0 // just gone: what it lost at last is not known
+	}
+	lost := link.Lost - p.dropped
+	p.dropped = link.Lost
+	return lost
 }
 
 func (p *Port) setStatus(s port.Status) {

@@ -369,6 +369,23 @@ func openDescriptors(t testing.TB) int {
 	return len(list)
 }
 
+func TestFramesThatFindNoRoomAreCounted(t *testing.T) {
+	router := nstest.New(t)
+	p := open(t, router, Config{Name: "vr0"})
+	until(t, "up", func() bool { return p.Status().Up })
+	rx, wire := p.Receivers()[0], router.Wire(t, "vr0")
+	const sent = 1500 // the kernel's queue has 1000 places
+	for i := range sent {
+		wire.Send(frame(p.Status().MAC, 60, byte(i)))
+	}
+	got := uint64(len(receive(t, rx, sent, 200*time.Millisecond, isTest)))
+	for range 2 { // the second time nothing is added, but for what the kernel itself says now and then
+		if s := rx.Stats(); got == sent || s.Drops[port.DropFull] < sent-got || s.Drops[port.DropFull] > sent-got+20 {
+			t.Errorf("%d of %d frames came; %+v", got, sent, s)
+		}
+	}
+}
+
 func TestBatchesDoNotAllocate(t *testing.T) {
 	router := nstest.New(t)
 	router.Bridge(t, "br0")
