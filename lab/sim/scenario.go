@@ -21,7 +21,6 @@ type script struct {
 	period   time.Duration
 	begun    bool
 	traced   int // lines of the trace that "trace" has shown
-	hide     bool
 }
 
 // RunScenario runs a scenario and returns it with the output that its commands
