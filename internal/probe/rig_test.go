@@ -51,7 +51,6 @@ type rig struct {
 	stations map[string]*station
 	mac      map[string]mac // of the router's ports
 	config   string         // path
-	log      *bytes.Buffer
 	process  *exec.Cmd
 	ended    chan error
 }
@@ -69,20 +68,37 @@ func newRig(t *testing.T, ports ...string) *rig {
 	t.Helper()
 	r := &rig{t: t, ns: nstest.New(t), dir: t.TempDir(), stations: map[string]*station{}, mac: map[string]mac{}}
 	for _, port := range ports {
-		s := &station{ns: nstest.New(t), neighbors: map[string]mac{}}
-		s.ns.Sysctl(t, "net/ipv6/conf/default/disable_ipv6", "1")
-		nstest.Veth(t, r.ns, port, s.ns, "eth0")
-		s.wire = s.ns.Wire(t, "eth0")
-		r.stations[port] = s
-		r.mac[port] = mac(r.ns.MAC(t, port))
-		own, done := s.ns.Wire(t, "eth0"), make(chan struct{})
-		go func() {
-			defer close(done)
-			s.answer(own, t)
-		}()
-		t.Cleanup(func() { <-done })
+		r.connect(port)
 	}
 	return r
+}
+
+// connect adds a port, with a station at the other end.
+func (r *rig) connect(port string) {
+	t := r.t
+	t.Helper()
+	s := &station{ns: nstest.New(t), neighbors: map[string]mac{}}
+	s.ns.Sysctl(t, "net/ipv6/conf/default/disable_ipv6", "1")
+	nstest.Veth(t, r.ns, port, s.ns, "eth0")
+	s.wire = s.ns.Wire(t, "eth0")
+	r.stations[port] = s
+	r.mac[port] = mac(r.ns.MAC(t, port))
+	own, done := s.ns.Wire(t, "eth0"), make(chan struct{})
+	go func() {
+		defer close(done)
+		s.answer(own, t)
+	}()
+	t.Cleanup(func() { <-done })
+}
+
+// logged returns what the router has logged.
+func (r *rig) logged() string {
+	r.t.Helper()
+	b, err := os.ReadFile(filepath.Join(r.dir, "log"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(b)
 }
 
 // neighbor adds an address that the station answers for.
@@ -135,11 +151,11 @@ func (r *rig) run(config string) {
 		}
 		select {
 		case err := <-r.ended:
-			r.t.Fatalf("the router ended: %v\n%s", err, r.log)
+			r.t.Fatalf("the router ended: %v\n%s", err, r.logged())
 		default:
 		}
 		if time.Now().After(end) {
-			r.t.Fatalf("the router does not answer\n%s", r.log)
+			r.t.Fatalf("the router does not answer\n%s", r.logged())
 		}
 	}
 }
@@ -179,7 +195,7 @@ func (r *rig) start() {
 	r.t.Cleanup(func() {
 		_ = process.Process.Kill()
 		if r.t.Failed() {
-			b, _ := os.ReadFile(path)
+			b := r.logged()
 			r.t.Logf("the router's log:\n%s", b[max(0, len(b)-6000):])
 		}
 	})
