@@ -68,8 +68,12 @@ func stormSeeds() []packet.Frame {
 	a4, r4, v4 := netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.1")
 	a6, r6 := netip.MustParseAddr("2001:db8:1::10"), netip.MustParseAddr("2001:db8:1::2")
 	seeds := []packet.Frame{
-		{Data: arp.Request(host, a4, r4)}, {Data: arp.Reply(host, a4, lan, r4)}, {Data: arp.Probe(host, v4)},
-		{Data: ndp.Solicit(host, a6, r6)}, {Data: ndp.Unsolicited(host, a6)}, {Data: ndp.RouterSolicit(host, a6)},
+		{Data: arp.Request(host, a4, r4)},
+		{Data: arp.Reply(host, a4, lan, r4)},
+		{Data: arp.Probe(host, v4)},
+		{Data: ndp.Solicit(host, a6, r6)},
+		{Data: ndp.Unsolicited(host, a6)},
+		{Data: ndp.RouterSolicit(host, a6)},
 		advertFrame(90),
 	}
 	for _, dst := range []string{"192.0.2.2", "192.0.2.1", "192.0.2.77", "203.0.113.5", "198.51.100.1", "224.0.0.1", "255.255.255.255"} {
