@@ -129,8 +129,8 @@ func (n *Node) Freeze() {
 	}
 }
 
-// Thaw undoes Freeze. The worker gets to run before the control plane does:
-// what it does then is what the lease is for.
+// Thaw undoes Freeze. Whether the worker or the control plane gets to run
+// first is chance: what they do then is what the lease is for.
 func (n *Node) Thaw() {
 	if !n.alive || !n.frozen {
 		return
@@ -141,6 +141,10 @@ func (n *Node) Thaw() {
 		n.asleep += n.w.now.Sub(n.frozenAt)
 	}
 	n.w.checks.thaws(n)
+	timerFirst := n.w.chance(0.5)
+	if timerFirst {
+		n.advance(n.life)
+	}
 	waiting := n.backlog
 	n.backlog = nil
 	for _, p := range waiting {
@@ -149,7 +153,9 @@ func (n *Node) Thaw() {
 	for i, l := range n.Links {
 		n.linkChanged(i, l.up)
 	}
-	n.advance(n.life)
+	if !timerFirst {
+		n.advance(n.life)
+	}
 }
 
 // receive is a frame from a link.

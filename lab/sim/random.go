@@ -95,6 +95,9 @@ func (w *walk) build(seed uint64) {
 		if w.draw.IntN(3) == 0 {
 			s.Late = s.Interval / 50
 		}
+		if w.draw.IntN(10) == 0 {
+			s.PreemptDelay = 5 * s.Interval
+		}
 		w.unit = max(w.unit, s.Interval)
 		if _, err := w.Add(s); err != nil {
 			panic("sim: a drawn network is not valid: " + err.Error())
