@@ -307,7 +307,7 @@ func TestADescriptorPollsReadableWhileFramesWait(t *testing.T) {
 	defer unix.Close(source)
 	inner := newFake()
 	inner.fd = source
-	f, rx, _ := wrap(t, inner, Config{Delay: 20 * time.Millisecond}, time.Now)
+	f, rx, _ := wrap(t, inner, Config{Delay: 200 * time.Millisecond}, time.Now)
 	readable := func(timeout time.Duration) bool {
 		fds := []unix.PollFd{{Fd: int32(rx.FD()), Events: unix.POLLIN}}
 		n, _ := unix.Poll(fds, int(timeout.Milliseconds()))
