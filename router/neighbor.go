@@ -51,7 +51,7 @@ func (r *Router) neighActions(actions []neigh.Action) {
 func (r *Router) solicit(s neigh.Solicit) {
 	f := r.ifaces[s.Key.Port]
 	src, ok := f.source(s.Key.Addr)
-	if !ok || !f.state.Up {
+	if !ok {
 		r.counters.noAddress++
 		return
 	}
@@ -92,9 +92,7 @@ func (r *Router) keepNextHops(now time.Time) {
 func (r *Router) nextHops() []neigh.Key {
 	var keys []neigh.Key
 	for _, n := range r.table.NextHops() {
-		if r.ifaces[n.Port].state.Up {
-			keys = append(keys, neigh.Key{Port: n.Port, Addr: n.Addr})
-		}
+		keys = append(keys, neigh.Key{Port: n.Port, Addr: n.Addr})
 	}
 	for _, v := range r.virtual {
 		for _, peer := range v.cfg.Peers {

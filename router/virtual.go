@@ -113,7 +113,7 @@ func (r *Router) sendAdvertisement(now time.Time, v *virtual, adv *vrrp.Advertis
 // port's: the virtual one would teach switches nothing on a routed path.
 func (r *Router) sendToPeer(now time.Time, v *virtual, adv *vrrp.Advertisement, source, peer netip.Addr) {
 	f := r.ifaces[v.port]
-	if mac, ok := r.cache.Lookup(neigh.Key{Port: v.port, Addr: peer}); ok && f.onLink(peer) {
+	if mac, ok := r.cache.Lookup(neigh.Key{Port: v.port, Addr: peer}); ok {
 		r.do(Transmit{v.port, advertFrame(v, adv, source, peer, mac, f.state.MAC)})
 		return
 	}
