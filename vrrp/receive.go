@@ -93,14 +93,16 @@ func (m *Machine) receiveBackup(now time.Time, src netip.Addr, adv *Advertisemen
 	switch {
 	case adv.Priority == PriorityStop:
 		m.timers.down, m.timers.preempt = now.Add(m.skewTime()), time.Time{}
+		m.timers.better = time.Time{}
 		if heard {
 			m.handedOver = false
 		}
 	case adv.Priority >= m.cfg.Priority:
 		m.follow(now, adv)
+		m.timers.better = m.timers.down
 	case !m.preempts(now):
 		m.follow(now, adv)
-		if m.cfg.Preempt && !m.handedOver {
+		if m.cfg.Preempt && !m.handedOver && !now.Before(m.timers.better) {
 			m.timers.preempt = m.preemptAt
 		}
 	}
@@ -149,6 +151,7 @@ func (m *Machine) yield(now time.Time, src netip.Addr, adv *Advertisement, reaso
 	actions := m.becomeBackup(nil, now, silence, reason)
 	m.masterInterval = adv.Interval
 	m.master = rival{src, adv.Priority}
+	m.timers.better = m.timers.down
 	return m.release(actions, reason)
 }
 

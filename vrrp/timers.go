@@ -62,6 +62,9 @@ type timers struct {
 	advert   time.Time // Adver_Timer; Master
 	announce time.Time // the next Announce; Master
 	drain    time.Time // forwarding after mastership ends at the latest; not Master
+	// better is not a deadline: until then a master is believed to live that we
+	// do not preempt, whatever lesser ones say; Backup.
+	better time.Time
 }
 
 // next returns the earliest deadline.

@@ -1,0 +1,55 @@
+package vrrp
+
+import "testing"
+
+// Two masters at once, a better and a lesser one (who does not hear the
+// other): the better one counts, until it is lost.
+
+func TestPreemptDelay_ends_in_silence_while_a_better_master_lives_beside_a_lesser_one(t *testing.T) {
+	r := newRig(t, delayed)
+	r.start()
+	for d := sec; d < 20*sec; d += sec {
+		r.until(d)
+		r.hear(routerA, greater)
+		r.until(d + sec/2)
+		r.hear(routerC, lesser)
+	}
+	r.state(Backup)
+}
+
+func TestPreemptDelay_ends_in_silence_after_yielding_to_a_better_master(t *testing.T) {
+	r := newRig(t, delayed)
+	r.start()
+	r.until(4 * sec)
+	r.state(Master)
+	r.hear(routerA, greater)
+	r.until(9 * sec)
+	r.hear(routerC, lesser)
+	r.until(11 * sec)
+	r.state(Backup)
+}
+
+func TestPreemptDelay_ends_in_a_takeover_where_the_better_master_was_lost(t *testing.T) {
+	r := newRig(t, delayed)
+	r.start()
+	r.hear(routerA, greater)
+	for d := sec; d < 10*sec; d += sec {
+		r.until(d)
+		r.hear(routerC, lesser)
+	}
+	r.want(r.until(10*sec-1), "")
+	r.want(r.until(10*sec), "Backup>Master, send 100, announce")
+}
+
+func TestPreemptDelay_ends_in_a_takeover_where_the_better_master_gave_up(t *testing.T) {
+	r := newRig(t, delayed)
+	r.start()
+	r.until(3 * sec)
+	r.hear(routerA, greater)
+	r.hear(routerA, 0)
+	for d := 3*sec + 500*ms; d < 10*sec; d += sec {
+		r.until(d)
+		r.hear(routerC, lesser)
+	}
+	r.want(r.until(10*sec), "Backup>Master, send 100, announce")
+}
