@@ -10,7 +10,8 @@ const headerMax = packet.EthernetLen + packet.IPv6Len
 // forwarder (engine = "netstack"): whatever the fast path would send, resolve,
 // fragment or refuse with an ICMP error comes back unchanged as Punt of
 // ClassTransit, its checksum complete. MAC gate, martian checks and the TTL
-// check have been passed then. GSO frames are an Exception of
+// check have been passed then; errors about routes that lead nowhere and about
+// scope are ours too, since gVisor has neither. GSO frames are an Exception of
 // FaultSegmentTransit: Except cuts them into packets of ClassTransit.
 func (w *Forwarder) ForwardReference(in uint16, f *packet.Frame) Verdict {
 	var header [headerMax]byte
@@ -21,7 +22,7 @@ func (w *Forwarder) ForwardReference(in uint16, f *packet.Frame) Verdict {
 		w.count(v.Reason)
 		return v
 	case v.Action == Punt && v.Class != ClassResolve,
-		v.Action == Exception && (v.Fault == FaultTTL || v.Fault == FaultSegmentLocal):
+		v.Action == Exception && ownFault(v.Fault):
 		return v
 	}
 	f.Data = whole
@@ -31,4 +32,14 @@ func (w *Forwarder) ForwardReference(in uint16, f *packet.Frame) Verdict {
 	}
 	CompleteChecksum(f)
 	return punt(ClassTransit)
+}
+
+// ownFault reports whether a fault is dealt with here, whichever engine
+// forwards.
+func ownFault(f Fault) bool {
+	switch f {
+	case FaultTTL, FaultSegmentLocal, FaultUnreachable, FaultBeyondScope:
+		return true
+	}
+	return false
 }

@@ -78,6 +78,9 @@ func errorChecks(t *testing.T, r *rig) {
 		wantNothing(t, r.probe("lan", eth(mac{0x33, 0x33, 0, 0, 0, 1}, hostMAC, typeIPv6, q.bytes())))
 	})
 	t.Run("no neighbor", func(t *testing.T) {
+		if r.engine != "fast" {
+			t.Skip("gVisor's forwarder gives packets without a neighbour away, and says nothing to their sender")
+		}
 		p, q := udp4(lanHost, "203.0.113.99"), udp6(lanHost6, "2001:db8:2::99")
 		wantError(t, r, r.probeFor(3800*time.Millisecond, "lan", f4(p)), 3, 1, p.bytes())
 		wantError(t, r, r.probeFor(3800*time.Millisecond, "lan", f6(q)), 1, 3, q.bytes())

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -50,6 +51,7 @@ type rig struct {
 	dir      string
 	stations map[string]*station
 	mac      map[string]mac // of the router's ports
+	engine   string         // fast, unless set
 	config   string         // path
 	process  *exec.Cmd
 	ended    chan error
@@ -163,7 +165,8 @@ func (r *rig) run(config string) {
 func (r *rig) write(config string) {
 	r.t.Helper()
 	r.config = filepath.Join(r.dir, "r.toml")
-	text := fmt.Sprintf("[router]\nname = \"r1\"\n[control]\nsocket = %q\n[log]\nlevel = \"debug\"\n%s", r.socket(), config)
+	text := fmt.Sprintf("[router]\nname = \"r1\"\nengine = %q\n[control]\nsocket = %q\n[log]\nlevel = \"debug\"\n%s",
+		cmp.Or(r.engine, "fast"), r.socket(), config)
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
