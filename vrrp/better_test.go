@@ -9,7 +9,7 @@ func TestPreemptDelay_ends_in_silence_while_a_better_master_lives_beside_a_lesse
 	r := newRig(t, delayed)
 	r.start()
 	for d := sec; d < 20*sec; d += sec {
-		r.until(d)
+		r.want(r.until(d), "")
 		r.hear(routerA, greater)
 		r.until(d + sec/2)
 		r.hear(routerC, lesser)
