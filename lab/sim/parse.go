@@ -46,8 +46,8 @@ func read(frame []byte) said {
 			s.notice = [4]byte(b[14:18]) == [4]byte(b[24:28]) && frame[0] == 0xff
 		}
 	case 0x0800:
-		if len(b) >= 20 && b[9] == protoVRRP {
-			s.advert = readAdvert(b[int(b[0]&15)*4:], b[12:16])
+		if len(b) >= 20 && b[9] == protoVRRP && b[0] == 0x45 {
+			s.advert = readAdvert(b[20:], b[12:16])
 		}
 	case 0x86dd:
 		if len(b) < 40 {
