@@ -108,12 +108,12 @@ var (
 // forwarding is a router that is master of everything, and its neighbours.
 func forwarding(t *testing.T) *rig {
 	t.Helper()
-	return forwardingBy(t, "fast")
+	return forwardingBy(t, "fast", "af_packet")
 }
 
-func forwardingBy(t *testing.T, engine string) *rig {
+func forwardingBy(t *testing.T, engine, attach string) *rig {
 	t.Helper()
-	r := newRig(t, "lan", "wan", "dmz")
+	r := newRigBy(t, attach, "lan", "wan", "dmz")
 	r.engine = engine
 	lan, wan, dmz := r.stations["lan"], r.stations["wan"], r.stations["dmz"]
 	for _, a := range []string{lanHost, lanHost6, "fe80::10"} {
@@ -197,7 +197,11 @@ func wantError(t *testing.T, r *rig, got []seen, kind, code int, about []byte) [
 
 func TestForwarding(t *testing.T) { forwardingChecks(t, forwarding(t)) }
 
-func TestForwardingReference(t *testing.T) { forwardingChecks(t, forwardingBy(t, "netstack")) }
+func TestForwardingReference(t *testing.T) {
+	forwardingChecks(t, forwardingBy(t, "netstack", "af_packet"))
+}
+
+func TestForwardingTAP(t *testing.T) { forwardingChecks(t, forwardingBy(t, "fast", "tap")) }
 
 func forwardingChecks(t *testing.T, r *rig) {
 	for _, virtual := range []bool{true, false} {

@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -52,6 +54,7 @@ type rig struct {
 	stations map[string]*station
 	mac      map[string]mac // of the router's ports
 	engine   string         // fast, unless set
+	attach   string         // af_packet, unless set
 	config   string         // path
 	process  *exec.Cmd
 	ended    chan error
@@ -68,7 +71,12 @@ type station struct {
 
 func newRig(t *testing.T, ports ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, ns: nstest.New(t), dir: t.TempDir(), stations: map[string]*station{}, mac: map[string]mac{}}
+	return newRigBy(t, "af_packet", ports...)
+}
+
+func newRigBy(t *testing.T, attach string, ports ...string) *rig {
+	t.Helper()
+	r := &rig{t: t, attach: attach, ns: nstest.New(t), dir: t.TempDir(), stations: map[string]*station{}, mac: map[string]mac{}}
 	for _, port := range ports {
 		r.connect(port)
 	}
@@ -81,10 +89,16 @@ func (r *rig) connect(port string) {
 	t.Helper()
 	s := &station{ns: nstest.New(t), neighbors: map[string]mac{}}
 	s.ns.Sysctl(t, "net/ipv6/conf/default/disable_ipv6", "1")
-	nstest.Veth(t, r.ns, port, s.ns, "eth0")
+	if r.attach == "tap" { // the router makes its devices itself, and puts them into the bridges
+		r.ns.Bridge(t, "br-"+port)
+		nstest.Veth(t, r.ns, port+"0", s.ns, "eth0")
+		r.ns.Enslave(t, port+"0", "br-"+port)
+	} else {
+		nstest.Veth(t, r.ns, port, s.ns, "eth0")
+		r.mac[port] = mac(r.ns.MAC(t, port))
+	}
 	s.wire = s.ns.Wire(t, "eth0")
 	r.stations[port] = s
-	r.mac[port] = mac(r.ns.MAC(t, port))
 	own, done := s.ns.Wire(t, "eth0"), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -147,6 +161,7 @@ func (r *rig) run(config string) {
 	r.t.Helper()
 	r.write(config)
 	r.start()
+	defer r.findMACs()
 	for end := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := r.command("show", "vrrp", "--json"); err == nil {
 			return
@@ -165,6 +180,12 @@ func (r *rig) run(config string) {
 func (r *rig) write(config string) {
 	r.t.Helper()
 	r.config = filepath.Join(r.dir, "r.toml")
+	if r.attach == "tap" {
+		for port := range r.stations {
+			config = strings.Replace(config, fmt.Sprintf("\"af_packet\"\ndevice = %q\n", port),
+				fmt.Sprintf("\"tap\"\ndevice = \"t-%[1]s\"\nbridge = \"br-%[1]s\"\n", port), 1)
+		}
+	}
 	text := fmt.Sprintf("[router]\nname = \"r1\"\nengine = %q\n[control]\nsocket = %q\n[log]\nlevel = \"debug\"\n%s",
 		cmp.Or(r.engine, "fast"), r.socket(), config)
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
@@ -215,6 +236,29 @@ func (r *rig) stop(s syscall.Signal) error {
 		return err
 	case <-time.After(15 * time.Second):
 		return errors.New("it did not end within 15 s")
+	}
+}
+
+// findMACs asks the router for the MACs of the devices that it has made.
+func (r *rig) findMACs() {
+	r.t.Helper()
+	if r.attach != "tap" {
+		return
+	}
+	out, err := r.command("show", "interfaces", "--json")
+	var list []struct{ Name, MAC string }
+	if err == nil {
+		err = json.Unmarshal(out, &list)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, i := range list {
+		m, err := net.ParseMAC(i.MAC)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.mac[i.Name] = mac(m)
 	}
 }
 
