@@ -128,11 +128,6 @@ func (r *Router) startProbers(now time.Time, f *iface) {
 		return
 	}
 	ours := []packet.MAC{f.state.MAC}
-	for _, v := range r.virtual {
-		if v.port == f.port {
-			ours = append(ours, v.mac)
-		}
-	}
 	for _, p := range f.addresses {
 		if r.ownerOnly(f.port, p.Addr()) {
 			continue

@@ -40,12 +40,12 @@ via = ["fe80::7%wan"]
 
 [[route]]
 to = "203.0.113.0/24"
-via = ["192.0.2.9"]
+via = ["192.0.2.8"]
 metric = 20
 
 [[route]]
 to = "203.0.113.0/24"
-via = ["192.0.2.8"]
+via = ["192.0.2.9"]
 metric = 10
 
 [[vrrp]]
@@ -124,7 +124,7 @@ func TestSnapshot(t *testing.T) {
 	if hop := groupOf(t, snap, "2001:db8:8::1").Hops[0]; hop.Port != 1 || hop.Via.String() != "fe80::7" {
 		t.Errorf("next hop %+v", hop)
 	}
-	if hop := groupOf(t, snap, "203.0.113.1").Hops[0]; hop.Via.String() != "192.0.2.8" {
+	if hop := groupOf(t, snap, "203.0.113.1").Hops[0]; hop.Via.String() != "192.0.2.9" {
 		t.Errorf("the higher metric is used: %+v", hop)
 	}
 	// A Backup has nothing of the virtual addresses.
@@ -267,5 +267,29 @@ func TestOnLink(t *testing.T) {
 	}
 	if src, ok := f.vrrpSource(true); ok {
 		t.Errorf("IPv6 advertisements from %v, which is not link-local", src)
+	}
+}
+
+// TestWhoseAddressesAreProbedFor: an interface's own, but neither what the
+// kernel owns nor what VRRP decides about.
+func TestWhoseAddressesAreProbedFor(t *testing.T) {
+	s := newScript(t, everyRoute)
+	s.run("up lan")
+	s.run("up wan kernel=198.18.0.1/15,2001:db8:2::9/64")
+	s.advance(8 * time.Second)
+	for text, want := range map[string]bool{
+		"ARP probe 192.0.2.2": true, "NS :: > ff02::1:ff00:2 target 2001:db8:1::2": true,
+		"ARP probe 198.18.0.1": false, "target 2001:db8:2::9": false, "ARP probe 192.0.2.1": false,
+	} {
+		if strings.Contains(s.trace.String(), text) != want {
+			t.Errorf("%q in the trace: not %v", text, want)
+		}
+	}
+	owner := strings.NewReplacer("[\"192.0.2.1\"]", "[\"192.0.2.2\"]\npriority = 255").Replace(everyRoute)
+	s = newScript(t, owner)
+	s.run("up lan")
+	s.advance(8 * time.Second)
+	if strings.Contains(s.trace.String(), "ARP probe 192.0.2.2") {
+		t.Error("the owner probes for an address that it answers with the virtual MAC")
 	}
 }
