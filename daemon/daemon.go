@@ -55,10 +55,21 @@ func Run(ctx context.Context, o Options) error {
 	debug.SetGCPercent(50) // a small heap: short collections while VRRP runs
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	defer outliveLogReader()()
 	d, err := open(cfg, log.With("router", cfg.Router.Name))
 	if err != nil {
 		return err
 	}
 	defer d.close()
 	return d.run(ctx)
+}
+
+// outliveLogReader keeps the router going when whoever reads its log ends: a
+// Go program else dies of the first line that it writes into a closed pipe,
+// without a word to the other routers. The signal is taken, not ignored, since
+// programs that are started would inherit the latter.
+func outliveLogReader() (undo func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGPIPE)
+	return func() { signal.Stop(c) }
 }
