@@ -8,6 +8,9 @@ import (
 // Each planted bug is found by the checkers, within a few seeds, for the
 // reason that it should be found for.
 func TestPlantedBugsAreFound(t *testing.T) {
+	if underRace {
+		t.Skip("one goroutine only, and slow under the race detector")
+	}
 	for _, tt := range []struct {
 		name  string
 		bug   bug
@@ -49,7 +52,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 
 // The same bugs in nobody: the seeds that find them are clean otherwise.
 func TestRunsAreCleanWithoutABug(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(20) {
 		if found := runSeed(seed+1, false, noBug).Lab.Violations(); len(found) > 0 {
 			t.Errorf("seed %d: %s", seed+1, found[0])
 		}

@@ -12,6 +12,7 @@ type voice struct {
 	m  *member
 
 	speaking   bool      // as master
+	since      time.Time // it took over
 	lastAdvert time.Time // of its own
 	src        []byte    // what its advertisements come from
 	announced  uint64    // which addresses since it became master, as a bit set
@@ -121,6 +122,21 @@ func (v *voice) says(c *checker, s *said) {
 	}
 	if s.notice && s.srcMAC == v.vr.mac {
 		v.announced |= 1 << addr
+		v.crossed(c)
+	}
+}
+
+// crossed sees whether an announcement of the old master crosses the takeover
+// of a new one on the wire. Then the switch learns the virtual MAC behind the
+// old one, which yields, and is put right only by the new one's next frame:
+// that costs up to an interval, and is counted as a fault.
+func (v *voice) crossed(c *checker) {
+	for _, m := range c.members {
+		for _, o := range m.voices {
+			if o != v && o.vr == v.vr && o.speaking && c.w.now.Sub(o.since) <= graceMute/10 {
+				c.fault()
+			}
+		}
 	}
 }
 
@@ -146,7 +162,7 @@ func (v *voice) advertises(c *checker, a *heardAdvert, mac [6]byte) {
 		if now.Before(v.notBefore) && !justHeard {
 			c.report("%s takes over %s %v too early", v.m.node.Name, v.vr.name, v.notBefore.Sub(now))
 		}
-		v.speaking, v.lastAdvert, v.announced, v.handedOver = true, now, 0, false
+		v.speaking, v.since, v.lastAdvert, v.announced, v.handedOver = true, now, now, 0, false
 		c.w.watch(v.m.spec.Interval / 4)
 		c.w.After(graceMute, func() { v.announcedAll(c) })
 	}

@@ -26,7 +26,10 @@ func TestSeeds(t *testing.T) {
 		return
 	}
 	count := *seedCount
-	if testing.Short() || underRace {
+	switch {
+	case underRace:
+		count /= 50
+	case testing.Short():
 		count /= 10
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // many short lives
