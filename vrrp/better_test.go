@@ -53,3 +53,40 @@ func TestPreemptDelay_ends_in_a_takeover_where_the_better_master_gave_up(t *test
 	}
 	r.want(r.until(10*sec), "Backup>Master, send 100, announce")
 }
+
+// A preemption delay that ends soon after a freeze does not cut short the
+// listening for a better master.
+
+func TestResume_listens_in_full_although_the_preemption_delay_ends(t *testing.T) {
+	r := newRig(t, delayed)
+	r.start()
+	r.now = r.now.Add(9 * sec) // frozen, the Master_Down_Timer long due
+	r.want(r.m.Resume(r.now, 9*sec), "")
+	r.hear(routerC, lesser)
+	r.want(r.until(9*sec+down100-1), "")
+	r.want(r.until(9*sec+down100), "Backup>Master, send 100, announce")
+}
+
+func TestResume_of_a_Master_listens_in_full_although_the_preemption_delay_ends(t *testing.T) {
+	r := newRig(t, delayed)
+	r.start()
+	r.until(4 * sec)
+	r.state(Master)
+	r.now = r.now.Add(5 * sec)
+	r.want(r.m.Resume(r.now, 5*sec), "Master>Backup")
+	r.hear(routerC, lesser)
+	r.want(r.until(9*sec+down100-1), "")
+	r.want(r.until(9*sec+down100), "Backup>Master, send 100, announce")
+}
+
+func TestResume_leaves_a_longer_preemption_delay_alone(t *testing.T) {
+	r := newRig(t, delayed)
+	r.start()
+	r.now = r.now.Add(4 * sec)
+	r.m.Resume(r.now, 4*sec)
+	for d := 4 * sec; d < 10*sec; d += sec {
+		r.want(r.until(d), "")
+		r.hear(routerC, lesser)
+	}
+	r.want(r.until(10*sec), "Backup>Master, send 100, announce")
+}

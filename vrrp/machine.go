@@ -186,6 +186,11 @@ func (m *Machine) Resume(now time.Time, frozen time.Duration) []Action {
 	case m.state == Backup && (due(m.timers.down, now) || due(m.timers.preempt, now)):
 		m.timers.down = now.Add(m.masterDownInterval())
 		m.timers.preempt = time.Time{}
+	default:
+		return m.release(nil, reason)
+	}
+	if m.preemptAt.After(now) && m.preemptAt.Before(m.timers.down) {
+		m.preemptAt = m.timers.down // a lesser master heard first does not cut the listening short
 	}
 	return m.release(actions, reason)
 }
