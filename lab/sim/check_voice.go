@@ -156,6 +156,9 @@ func (v *voice) advertises(c *checker, a *heardAdvert, mac [6]byte) {
 		v.mayForward = now.Add(time.Duration(late * float64(c.hold)))
 		v.notBefore = now.Add(time.Duration(early * float64(v.m.spec.hold())))
 	case v.speaking, now.Sub(v.mutedAt) <= graceHear:
+		if now.Sub(v.lastAdvert) > 2*v.m.spec.Interval { // it was silent for a while, by right
+			v.since = now
+		}
 		v.lastAdvert = now
 	default:
 		justHeard := now.Sub(v.heardAt) <= graceHear && !now.Before(v.before)
