@@ -113,6 +113,7 @@ func forwarding(t *testing.T) *rig {
 
 func forwardingBy(t *testing.T, engine, attach string) *rig {
 	t.Helper()
+	t.Parallel() // with the others of its kind: they mostly wait, and no time is measured
 	r := newRigBy(t, attach, "lan", "wan", "dmz")
 	r.engine = engine
 	lan, wan, dmz := r.stations["lan"], r.stations["wan"], r.stations["dmz"]
