@@ -259,6 +259,7 @@ func (e *Engine) collect() []Packet {
 func (e *Engine) finish(t transit, all []Packet) {
 	for _, p := range all {
 		restoreOffset(t.data, p.Data[Headroom:])
+		restoreTTL(t.data, p.Data[Headroom:])
 		completeTooBig(e.applied, p.Data[Headroom:])
 	}
 	if t.answer != nil {

@@ -60,3 +60,21 @@ func restoreOffset(in, out []byte) {
 	check := packet.UpdateChecksum(binary.BigEndian.Uint16(is[10:]), old, binary.BigEndian.Uint16(is[6:]))
 	binary.BigEndian.PutUint16(is[10:], check)
 }
+
+// restoreTTL puts in the TTL that a forwarded IPv4 packet must have. gVisor
+// reads the old one from memory that it has given back to a pool which all
+// stacks of the process share (ipv4.go, forwardPacketWithRoute: the slice h,
+// after DeepCopyForForwarding), so it may be anything; the race detector sees
+// it, too. in is the packet as it came, out one that gVisor sent.
+func restoreTTL(in, out []byte) {
+	was, ok1 := packet.ParseIPv4(in)
+	is, ok2 := packet.ParseIPv4(out)
+	if !ok1 || !ok2 || is.TTL() == was.TTL()-1 ||
+		is.ID() != was.ID() || is.Protocol() != was.Protocol() || is.Src() != was.Src() || is.Dst() != was.Dst() {
+		return
+	}
+	old := binary.BigEndian.Uint16(is[8:])
+	is[8] = was.TTL() - 1
+	check := packet.UpdateChecksum(binary.BigEndian.Uint16(is[10:]), old, binary.BigEndian.Uint16(is[8:]))
+	binary.BigEndian.PutUint16(is[10:], check)
+}
