@@ -168,7 +168,7 @@ func TestRFC4861_7_2_2_TheOldestWaitingPacketIsDropped(t *testing.T) {
 		b.c.Resolve(b.now, host4, pkt(name))
 	}
 	b.want(b.c.Learn(b.now, host4, macA, Reply), "update 192.0.2.100 to "+macA.String(), "send 192.0.2.100: p3 p4")
-	if n := b.c.Counters()["neighbors_waiting_dropped"]; n != 2 {
+	if n := b.c.Counters()["waiting_dropped"]; n != 2 {
 		t.Errorf("%d dropped, want 2", n)
 	}
 }
@@ -282,7 +282,7 @@ func TestAMovedNeighbourIsFollowedAtOnceAndProbed(t *testing.T) {
 	b.wantRun(5*time.Second, "5: probe 192.0.2.100 at "+macB.String())
 	b.want(b.c.Learn(b.now, host4, macB, Reply))
 	b.state(host4, "reachable", macB)
-	if n := b.c.Counters()["neighbors_moved"]; n != 1 {
+	if n := b.c.Counters()["moved"]; n != 1 {
 		t.Errorf("%d moves, want 1", n)
 	}
 }
@@ -357,7 +357,7 @@ func TestNonsenseIsNotLearned(t *testing.T) {
 	} {
 		b.want(b.c.Learn(b.now, c.key, c.mac, Request))
 	}
-	if b.c.Len() != 1 || b.c.Counters()["neighbors_bad"] != 9 {
+	if b.c.Len() != 1 || b.c.Counters()["bad"] != 9 {
 		t.Errorf("%d entries, counters %v", b.c.Len(), b.c.Counters())
 	}
 	b.state(host4, "reachable", macA)
@@ -399,7 +399,7 @@ func TestForget(t *testing.T) {
 	b.want(b.c.Forget(b.now, 0), "gone 192.0.2.100", "gone 192.0.2.200")
 	b.state(host6, "reachable", macA)
 	b.state(hop, "incomplete", none)
-	if b.c.Len() != 2 || b.c.Counters()["neighbors_waiting_dropped"] != 1 {
+	if b.c.Len() != 2 || b.c.Counters()["waiting_dropped"] != 1 {
 		t.Errorf("%d entries, counters %v", b.c.Len(), b.c.Counters())
 	}
 	b.run(time.Second)

@@ -64,7 +64,7 @@ func TestRFC6583_AScanIsBoundedInEntriesAndSolicitations(t *testing.T) {
 	for i := range 100 {
 		b.state(nth(0, i), "reachable", macA)
 	}
-	if b.c.Counters()["neighbors_refused_rate"] == 0 {
+	if b.c.Counters()["refused_rate"] == 0 {
 		t.Errorf("counters %v", b.c.Counters())
 	}
 	// Another port is not affected.
@@ -95,7 +95,7 @@ func TestAFullCacheKeepsWhoAnsweredUs(t *testing.T) {
 	b.c.Learn(b.now, nth(0, 9), macA, Reply)
 	b.c.Learn(b.now, nth(0, 21), macB, Reply)
 	b.want(b.c.Learn(b.now, nth(0, 22), macB, Request)) // all have answered: refused
-	if n := b.c.Counters(); n["neighbors_refused_full"] != 2 || n["neighbors_evicted"] != 1 || b.c.Len() != 10 {
+	if n := b.c.Counters(); n["refused_full"] != 2 || n["evicted"] != 1 || b.c.Len() != 10 {
 		t.Errorf("counters %v, %d entries", n, b.c.Len())
 	}
 	// A next hop always finds a place.
@@ -112,7 +112,7 @@ func TestTheOldestUnansweredResolutionGivesWay(t *testing.T) {
 	b.state(nth(0, 0), "", none)
 	b.state(nth(0, 1), "incomplete", none)
 	b.state(nth(0, 2), "incomplete", none)
-	if n := b.c.Counters(); n["neighbors_evicted"] != 1 || n["neighbors_waiting_dropped"] != 1 {
+	if n := b.c.Counters(); n["evicted"] != 1 || n["waiting_dropped"] != 1 {
 		t.Errorf("counters %v", n)
 	}
 }
@@ -225,7 +225,7 @@ func TestKeptNeighbourIsSolicitedForEverWithBackOff(t *testing.T) {
 	b.want(b.c.Keep(b.now, host4, true), "solicit 192.0.2.100")
 	s := "solicit 192.0.2.100"
 	b.wantRun(20*time.Second, "1: "+s, "2: "+s, "3: "+s, "5: "+s, "9: "+s, "14: "+s, "19: "+s)
-	if n := b.c.Counters()["neighbors_unresolved"]; n != 1 {
+	if n := b.c.Counters()["unresolved"]; n != 1 {
 		t.Errorf("%d failures are counted, want 1", n)
 	}
 	// A packet that needs it now begins a new round, and fails at its end.

@@ -219,7 +219,7 @@ func (r *Router) begin(now time.Time) {
 	r.out = nil
 	frozen := now.Sub(r.lastTurn)
 	if r.started && frozen > r.leaseTime && r.overdue(now) {
-		r.event(now, Event{Kind: "freeze", Name: "router", Reason: fmt.Sprintf(
+		r.event(now, Event{Kind: "freeze", Name: "router", From: "serving", To: "listening", Reason: fmt.Sprintf(
 			"no turn of the control plane for %v (lease %v): listening before serving virtual addresses again",
 			frozen.Round(time.Millisecond), r.leaseTime)})
 		for _, v := range r.virtual {
