@@ -3,7 +3,7 @@ package daemon
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
+	"vrouter/dataplane/worker"
 )
 
 // clock tells the time that the control plane lives in: it starts at the wall
@@ -16,22 +16,14 @@ type clock struct {
 }
 
 func newClock() clock {
-	return clock{wall: time.Now().Round(0), boot: bootTime()}
+	return clock{wall: time.Now().Round(0), boot: worker.BootTime()}
 }
 
 // now returns the time, and the boot time that it was made from.
 func (c clock) now() (time.Time, int64) {
-	boot := bootTime()
+	boot := worker.BootTime()
 	return c.at(boot), boot
 }
 
 // at returns the time of a boot time.
 func (c clock) at(boot int64) time.Time { return c.wall.Add(time.Duration(boot - c.boot)) }
-
-// bootTime returns CLOCK_BOOTTIME in nanoseconds.
-func bootTime() int64 {
-	var ts unix.Timespec
-	// It fails only for clocks that the kernel does not have (clock_gettime(2)).
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
-	return ts.Nano()
-}

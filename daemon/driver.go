@@ -46,7 +46,7 @@ func (s *sender) close() {
 }
 
 // begin opens a batch of decisions.
-func (s *sender) begin() { s.forward.Begin(s.snapshot.Load(), bootTime()) }
+func (s *sender) begin() { s.forward.Begin(s.snapshot.Load(), worker.BootTime()) }
 
 // transmit sends one frame as it is.
 func (s *sender) transmit(port uint16, f *packet.Frame) {
@@ -90,9 +90,9 @@ func (s *sender) settle(in uint16, f *packet.Frame, v dataplane.Verdict, own boo
 		switch {
 		case v.Class != dataplane.ClassResolve: // it has been punted before
 		case own:
-			s.resolve.Put(bootTime(), v.Port, f)
+			s.resolve.Put(worker.BootTime(), v.Port, f)
 		default:
-			s.transit.Put(bootTime(), in, f)
+			s.transit.Put(worker.BootTime(), in, f)
 		}
 	case dataplane.Exception:
 		s.emit(s.forward.Except(in, f, v))
@@ -109,7 +109,7 @@ func (s *sender) emit(outs []dataplane.Out) {
 			s.transmit(o.Verdict.Port, &o.Frame)
 		case dataplane.Punt:
 			if o.Verdict.Class == dataplane.ClassResolve {
-				s.resolve.Put(bootTime(), o.Verdict.Port, &o.Frame)
+				s.resolve.Put(worker.BootTime(), o.Verdict.Port, &o.Frame)
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"vrouter/arp"
 	"vrouter/control"
 	"vrouter/dataplane"
+	"vrouter/dataplane/worker"
 	"vrouter/neigh"
 	"vrouter/packet"
 	"vrouter/router"
@@ -33,9 +34,9 @@ func TestResolveAndForward(t *testing.T) {
 	l := r.process.loop
 	transit := datagram("203.0.113.9", "192.0.2.77", 64)
 	copy(transit.Data, []byte{2, 0, 0, 0, 1, 1}) // comes in by wan
-	l.queues[dataplane.ClassResolve].Put(bootTime(), 1, &transit)
+	l.queues[dataplane.ClassResolve].Put(worker.BootTime(), 1, &transit)
 	own := datagram("192.0.2.2", "192.0.2.77", 64)
-	l.pending.Put(bootTime(), 0, &own)
+	l.pending.Put(worker.BootTime(), 0, &own)
 	r.ports[0].Sent()
 	l.turn()
 	asked := 0
@@ -49,7 +50,7 @@ func TestResolveAndForward(t *testing.T) {
 	}
 	mac := packet.MAC{2, 0, 0, 0, 0, 77}
 	reply := packet.Frame{Data: arp.Reply(mac, netip.MustParseAddr("192.0.2.77"), packet.MAC{2, 0, 0, 0, 1, 0}, netip.MustParseAddr("192.0.2.2"))}
-	l.queues[dataplane.ClassARP].Put(bootTime(), 0, &reply)
+	l.queues[dataplane.ClassARP].Put(worker.BootTime(), 0, &reply)
 	l.turn()
 	var ttls []uint8
 	for _, f := range r.ports[0].Sent() {
@@ -135,10 +136,10 @@ func TestUnreachableIsTold(t *testing.T) {
 	l := r.process.loop
 	asker := packet.Frame{Data: arp.Request(packet.MAC{2, 0, 0, 0, 0, 9},
 		netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("203.0.113.2"))}
-	l.queues[dataplane.ClassARP].Put(bootTime(), 1, &asker)
+	l.queues[dataplane.ClassARP].Put(worker.BootTime(), 1, &asker)
 	transit := datagram("203.0.113.9", "192.0.2.66", 64)
 	copy(transit.Data, []byte{2, 0, 0, 0, 1, 1})
-	l.queues[dataplane.ClassResolve].Put(bootTime(), 1, &transit)
+	l.queues[dataplane.ClassResolve].Put(worker.BootTime(), 1, &transit)
 	await(t, "an ICMP error", func() bool {
 		l.turn()
 		for _, f := range r.ports[1].Sent() {

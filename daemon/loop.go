@@ -102,7 +102,7 @@ func (l *loop) realtime() {
 
 // turn serves what waits, the urgent first, and renews the lease.
 func (l *loop) turn() {
-	began := bootTime()
+	began := worker.BootTime()
 	l.drain(dataplane.ClassVRRP, turnUrgent)
 	l.drain(dataplane.ClassBFD, turnUrgent)
 	l.advance()
@@ -112,8 +112,8 @@ func (l *loop) turn() {
 	l.serve()
 	l.advance()
 	// Only now is it certain that VRRP has run on time up to this moment.
-	l.router.Lease().Renew(bootTime() + int64(l.router.LeaseDuration()))
-	if took := bootTime() - began; took > l.longest.Load() {
+	l.router.Lease().Renew(worker.BootTime() + int64(l.router.LeaseDuration()))
+	if took := worker.BootTime() - began; took > l.longest.Load() {
 		l.longest.Store(took)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"vrouter/arp"
 	"vrouter/dataplane"
+	"vrouter/dataplane/worker"
 	"vrouter/packet"
 	"vrouter/vrrp"
 )
@@ -41,11 +42,11 @@ func TestVRRPComesBeforeAnARPFlood(t *testing.T) {
 	r := started(t, onLAN)
 	l := r.process.loop
 	for range 400 {
-		l.queues[dataplane.ClassARP].Put(bootTime(), 0, hostARP(10))
+		l.queues[dataplane.ClassARP].Put(worker.BootTime(), 0, hostARP(10))
 	}
 	for range 100 {
 		f := advertFrame(200)
-		l.queues[dataplane.ClassVRRP].Put(bootTime(), 0, &f)
+		l.queues[dataplane.ClassVRRP].Put(worker.BootTime(), 0, &f)
 	}
 	l.turn()
 	if n := l.queues[dataplane.ClassVRRP].Len(); n != 0 {

@@ -9,6 +9,7 @@ import (
 	"vrouter/arp"
 	"vrouter/control"
 	"vrouter/dataplane/port/mem"
+	"vrouter/dataplane/worker"
 	"vrouter/packet"
 )
 
@@ -175,7 +176,7 @@ func TestLeaseIsKept(t *testing.T) {
 	await(t, "Master", func() bool { return r.state() == "Master" })
 	lease := r.process.loop.router.Lease()
 	for range 300 {
-		if !lease.Valid(bootTime()) {
+		if !lease.Valid(worker.BootTime()) {
 			t.Fatal("the lease has run out")
 		}
 		time.Sleep(time.Millisecond)
@@ -184,7 +185,7 @@ func TestLeaseIsKept(t *testing.T) {
 	block := make(chan struct{})
 	r.process.loop.post(func(time.Time) { <-block })
 	time.Sleep(400 * time.Millisecond)
-	if lease.Valid(bootTime()) {
+	if lease.Valid(worker.BootTime()) {
 		t.Error("the lease is valid though the loop stands still")
 	}
 	close(block)

@@ -146,10 +146,10 @@ func (w *Worker) Run() {
 	defer unix.Close(w.epoll)
 	events := make([]unix.EpollEvent, len(w.cfg.Inputs)+1)
 	for {
-		began := bootTime()
+		began := BootTime()
 		for !w.stopping.Load() && w.round() {
 		}
-		w.load.busy.Add(uint64(bootTime() - began))
+		w.load.busy.Add(uint64(BootTime() - began))
 		n, err := unix.EpollWait(w.epoll, events, -1)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			panic(fmt.Sprintf("worker: epoll_wait: %v", err)) // only a closed descriptor: a bug
@@ -200,7 +200,7 @@ func (w *Worker) round() bool {
 // serve decides on one batch and sends what it may. The frames belong to the
 // receiver until the next Receive, so everything leaves here or is copied.
 func (w *Worker) serve(in uint16, frames []packet.Frame) {
-	w.now = bootTime()
+	w.now = BootTime()
 	w.forward.Begin(w.cfg.Snapshot.Load(), w.now)
 	sent := 0
 	for i := range frames {
@@ -280,10 +280,10 @@ func (w *Worker) Load() Load {
 	}
 }
 
-// bootTime returns CLOCK_BOOTTIME in nanoseconds: unlike the monotonic clock
+// BootTime returns CLOCK_BOOTTIME in nanoseconds: unlike the monotonic clock
 // it goes on while the machine is suspended, which is what the forwarding
 // lease is about.
-func bootTime() int64 {
+func BootTime() int64 {
 	var ts unix.Timespec
 	// It fails only for clocks that the kernel does not have (clock_gettime(2)).
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts)
