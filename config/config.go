@@ -4,6 +4,7 @@ package config
 
 import (
 	"net/netip"
+	"time"
 
 	"vrouter/packet"
 	"vrouter/vrrp"
@@ -17,6 +18,8 @@ type Config struct {
 	Log        Log
 	Interfaces []Interface
 	VRRP       []VRRP
+	Checks     []Check
+	Notify     []Notify
 	Routes     []Route
 }
 
@@ -25,7 +28,8 @@ type Router struct {
 	Name     string     // empty: the host's name, which the caller knows
 	RouterID netip.Addr // zero: the highest IPv4 address of an interface
 	Engine   Engine
-	Workers  int // 0: one for each receive queue, at most one per CPU
+	Watchdog time.Duration // the guardian takes a router process for dead that is silent this long
+	Workers  int           // 0: one for each receive queue, at most one per CPU
 }
 
 // Engine names the forwarding path.
@@ -69,12 +73,55 @@ type Interface struct {
 	Queues    int            // at least 1
 	Addresses []netip.Prefix // address and prefix length, not masked
 	HostAddrs bool           // addresses = "host": Addresses is empty
+	RA        *RA            // nil: no router advertisements
+}
+
+// RA is [interface.ra]: IPv6 router advertisements (RFC 4861 6.2.1).
+type RA struct {
+	Interval time.Duration  // the longest between two; 4 s..30 min
+	Lifetime time.Duration  // as default router; 0: none
+	Prefixes []netip.Prefix // on-link and autonomous
+	RDNSS    []netip.Addr   // recursive DNS servers (RFC 8106)
+	Managed  bool           // addresses by DHCPv6
+	Other    bool           // other configuration by DHCPv6
 }
 
 // VRRP is one [[vrrp]]: the virtual router and where it runs.
 type VRRP struct {
 	vrrp.Config
-	Interface string
+	Interface  string
+	Group      string // virtual routers of one group change state together; empty: alone
+	FastDetect bool   // a Backup that is flooded with frames for the virtual MAC asks the master
+	Track      []Track
+}
+
+// Track is what changes the effective priority of a virtual router while it is
+// down. Just one of Interface, Route, BGP, BFD and Check is set.
+type Track struct {
+	Interface string       // the name of one of Config.Interfaces
+	Route     netip.Prefix // a prefix that the routes in use must have
+	BGP       string       // a BGP neighbour
+	BFD       string       // a BFD session
+	Check     string       // the name of one of Config.Checks
+	Weight    uint8        // taken off the priority; 0: the virtual router is down
+}
+
+// Check is one [[check]]. Just one of Ping, TCP and Exec is set.
+type Check struct {
+	Name     string
+	Ping     netip.Addr // echo requests, sent by the router itself
+	TCP      netip.AddrPort
+	Exec     []string // program and arguments
+	Interval time.Duration
+	Timeout  time.Duration // at most Interval
+	Fall     int           // failures in a row to go down
+	Rise     int           // successes in a row to come up
+}
+
+// Notify is one [[notify]]: a program that is run on every state change.
+type Notify struct {
+	Exec    []string // program and arguments
+	Timeout time.Duration
 }
 
 // RouteType says what a route does with a packet.
@@ -151,7 +198,9 @@ func (c *checker) config(raw *rawConfig) *Config {
 	cfg.VRRP = c.virtualRouters(raw.VRRP, all)
 	cfg.Routes = c.routes(raw.Route, all, cfg.VRRP)
 
-	t := targets{checks: c.checks(raw.Check), bfd: c.bfd(raw.BFD, all), routers: names{}}
+	var checked names
+	cfg.Checks, checked = c.checks(raw.Check)
+	t := targets{checks: checked, bfd: c.bfd(raw.BFD, all), routers: names{}}
 	for i := range raw.VRRP {
 		for _, f := range []*text{&raw.VRRP[i].Name, &raw.VRRP[i].Group} {
 			if f.given() {
@@ -161,7 +210,7 @@ func (c *checker) config(raw *rawConfig) *Config {
 	}
 	t.neighbors = c.bgp(&raw.BGP, t)
 	c.tracks(raw.VRRP, all, t)
-	c.notify(raw.Notify)
+	cfg.Notify = c.notify(raw.Notify)
 	c.importing(&raw.Import)
 	return cfg
 }

@@ -48,7 +48,7 @@ func TestTheMinimalFileGetsEveryDocumentedDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Router:  Router{Engine: EngineFast},
+		Router:  Router{Engine: EngineFast, Watchdog: 100 * time.Millisecond},
 		Control: Control{Socket: "/run/vrouter/vrouter.sock"},
 		Log:     Log{Level: "info", Format: "text"},
 		Interfaces: []Interface{{
@@ -58,7 +58,7 @@ func TestTheMinimalFileGetsEveryDocumentedDefault(t *testing.T) {
 			Queues:    1,
 			Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")},
 		}},
-		VRRP: []VRRP{{Interface: "lan", Config: vrrp.Config{
+		VRRP: []VRRP{{Interface: "lan", FastDetect: true, Config: vrrp.Config{
 			Name:        "lan4",
 			VRID:        10,
 			Version:     3,
@@ -84,7 +84,7 @@ func TestEveryKeyOfAFullFileArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Router: Router{Name: "r1", RouterID: netip.MustParseAddr("192.0.2.2"), Engine: EngineFast, Workers: 2},
+		Router: Router{Name: "r1", RouterID: netip.MustParseAddr("192.0.2.2"), Engine: EngineFast, Watchdog: 100 * time.Millisecond, Workers: 2},
 		Control: Control{
 			Socket: "/run/vrouter/r1.sock",
 		},
@@ -108,11 +108,11 @@ func TestEveryKeyOfAFullFileArrives(t *testing.T) {
 			Name: "lan4", VRID: 10, Version: 3, Addresses: addrs("192.0.2.1"), Priority: 150,
 			Interval: 250 * time.Millisecond, PreemptDelay: 5 * time.Second, PlainCSum: true,
 			GARPRepeat: 3, Peers: addrs("192.0.2.3"), Drain: 2 * time.Second,
-		}}, {Interface: "lan", Config: vrrp.Config{
+		}}, {Interface: "lan", FastDetect: true, Config: vrrp.Config{
 			Name: "lan6", VRID: 10, Version: 3, Addresses: addrs("fe80::200:5eff:fe00:20a", "2001:db8:1::1"),
 			Priority: 100, Interval: time.Second, Preempt: true, Accept: true,
 			GARPRepeat: 5, GARPRefresh: time.Minute, Drain: time.Second,
-		}}, {Interface: "wan", Config: vrrp.Config{
+		}}, {Interface: "wan", FastDetect: true, Config: vrrp.Config{
 			Name: "wan4", VRID: 20, Version: 2, Addresses: addrs("203.0.113.2"), Priority: 255,
 			Interval: 2 * time.Second, Preempt: true, Accept: true,
 			GARPRepeat: 5, GARPRefresh: time.Minute, Drain: time.Second,

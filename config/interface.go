@@ -75,7 +75,7 @@ func (c *checker) iface(r *rawInterface) *iface {
 		c.add(r.MTU.Line, "mtu %d is too small for IPv6; write at least %d or remove the IPv6 addresses", itf.MTU, minMTUIPv6)
 	}
 	c.hostTAP(r, itf)
-	c.ra(&r.RA, itf)
+	itf.RA = c.ra(&r.RA, itf)
 	return itf
 }
 

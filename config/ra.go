@@ -13,14 +13,15 @@ const (
 )
 
 // ra checks [interface.ra].
-func (c *checker) ra(r *rawRA, itf *iface) {
+func (c *checker) ra(r *rawRA, itf *iface) *RA {
 	if !r.Set {
-		return
+		return nil
 	}
-	interval := c.lasting(&r.Interval, minRAInterval, maxRAInterval)
+	ra := &RA{Lifetime: r.Lifetime.Value, Managed: r.Managed.Value, Other: r.Other.Value}
+	ra.Interval = c.lasting(&r.Interval, minRAInterval, maxRAInterval)
 	lifetime := &r.Lifetime
-	if lifetime.given() && lifetime.Value != 0 && (lifetime.Value < interval || lifetime.Value > maxRALifetime) {
-		c.add(lifetime.Line, `lifetime %s is out of range; write "0s" for no default router, or from the interval (%s) to "2h30m"`, short(lifetime.Value), short(interval))
+	if lifetime.given() && lifetime.Value != 0 && (lifetime.Value < ra.Interval || lifetime.Value > maxRALifetime) {
+		c.add(lifetime.Line, `lifetime %s is out of range; write "0s" for no default router, or from the interval (%s) to "2h30m"`, short(lifetime.Value), short(ra.Interval))
 	}
 	for i := range r.Prefixes.Value {
 		f := &r.Prefixes.Value[i]
@@ -31,14 +32,22 @@ func (c *checker) ra(r *rawRA, itf *iface) {
 			c.add(f.Line, "prefixes %q is IPv4; router advertisements are of IPv6 alone: remove it", p)
 		case itf.certain && !connectedTo(itf, p):
 			c.add(f.Line, "prefixes %q is not on interface %q (%s); write one of these", p, itf.Name, prefixes(itf.Addresses))
+		default:
+			ra.Prefixes = append(ra.Prefixes, p)
 		}
 	}
 	for i := range r.RDNSS.Value {
 		f := &r.RDNSS.Value[i]
-		if a, ok := c.address(f); ok && a.Is4() {
+		a, ok := c.address(f)
+		switch {
+		case !ok:
+		case a.Is4():
 			c.add(f.Line, "rdnss %s is IPv4; write the IPv6 address of a DNS server", a)
+		default:
+			ra.RDNSS = append(ra.RDNSS, a)
 		}
 	}
+	return ra
 }
 
 // connectedTo reports whether a prefix is just one of the interface's.

@@ -12,11 +12,11 @@ const maxSocketPath = 107
 // router checks [router].
 func (c *checker) router(raw *rawRouter) Router {
 	c.name(&raw.User)
-	c.lasting(&raw.Watchdog, 10*time.Millisecond, 10*time.Second)
 	return Router{
 		Name:     c.name(&raw.Name),
 		RouterID: c.routerID(&raw.RouterID),
 		Engine:   Engine(c.oneOf(&raw.Engine, string(EngineFast), string(EngineNetstack))),
+		Watchdog: c.lasting(&raw.Watchdog, 10*time.Millisecond, 10*time.Second),
 		Workers:  int(c.within(&raw.Workers, 0, 256)),
 	}
 }

@@ -5,13 +5,15 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"vrouter/vrrp"
 )
 
 // maxPassword is the length of a password of RFC 2338 10.2, in bytes.
 const maxPassword = 8
 
 // auth checks the authentication of version 2 (RFC 2338 10).
-func (c *checker) auth(r *rawVRRP) {
+func (c *checker) auth(r *rawVRRP) vrrp.Auth {
 	auth := &r.Auth
 	kind := c.oneOf(&auth.Type, "none", "password", "ah")
 	switch {
@@ -30,6 +32,8 @@ func (c *checker) auth(r *rawVRRP) {
 	case kind == "password" && len(auth.Key.Value) > maxPassword:
 		c.add(auth.Key.Line, "key has %d bytes; a password has at most %d (RFC 2338 10.2)", len(auth.Key.Value), maxPassword)
 	}
+	types := map[string]vrrp.AuthType{"password": vrrp.AuthPassword, "ah": vrrp.AuthAH}
+	return vrrp.Auth{Type: types[kind], Key: auth.Key.Value}
 }
 
 // targets are the names that a track or follow can refer to.
@@ -39,32 +43,42 @@ type targets struct {
 }
 
 // checks checks every [[check]].
-func (c *checker) checks(raw []rawCheck) names {
+func (c *checker) checks(raw []rawCheck) ([]Check, names) {
 	taken := names{}
+	var list []Check
 	for i := range raw {
 		r := &raw[i]
 		required(c, &r.Name, `a name like name = "dns"`)
-		c.name(&r.Name)
+		check := Check{Name: c.name(&r.Name), TCP: c.hostPort(&r.TCP), Exec: c.program(&r.Exec)}
 		taken.add(c, &r.Name, "check")
-		c.address(&r.Ping)
-		if f := &r.TCP; f.given() {
-			if a, err := netip.ParseAddrPort(f.Value); err != nil || a.Port() == 0 {
-				c.add(f.Line, `tcp %q is no address and port; write them like "203.0.113.1:53"`, f.Value)
-			}
+		if r.Ping.Set {
+			check.Ping, _ = c.address(&r.Ping)
 		}
-		c.program(&r.Exec)
 		switch given := count(r.Ping.Set, r.TCP.Set, r.Exec.Set); {
 		case given == 0:
 			c.missing(at{"what to check", r.Line}, `one of ping = "ADDRESS", tcp = "ADDRESS:PORT", exec = ["PROGRAM"]`)
 		case given > 1:
 			c.add(r.Line, "the check has %d of ping, tcp and exec; write one of them, and one [[check]] for each other", given)
 		}
-		interval := c.lasting(&r.Interval, 10*time.Millisecond, time.Hour)
-		c.lasting(&r.Timeout, time.Millisecond, max(interval, time.Millisecond))
-		c.within(&r.Fall, 1, 255)
-		c.within(&r.Rise, 1, 255)
+		check.Interval = c.lasting(&r.Interval, 10*time.Millisecond, time.Hour)
+		check.Timeout = c.lasting(&r.Timeout, time.Millisecond, max(check.Interval, time.Millisecond))
+		check.Fall = int(c.within(&r.Fall, 1, 255))
+		check.Rise = int(c.within(&r.Rise, 1, 255))
+		list = append(list, check)
 	}
-	return taken
+	return list, taken
+}
+
+// hostPort checks an address with a TCP port.
+func (c *checker) hostPort(f *text) netip.AddrPort {
+	if !f.given() {
+		return netip.AddrPort{}
+	}
+	a, err := netip.ParseAddrPort(f.Value)
+	if err != nil || a.Port() == 0 {
+		c.add(f.Line, `%s %q is no address and port; write them like "203.0.113.1:53"`, f.Key, f.Value)
+	}
+	return a
 }
 
 func count(facts ...bool) (n int) {
@@ -77,20 +91,26 @@ func count(facts ...bool) (n int) {
 }
 
 // program checks a program with its arguments.
-func (c *checker) program(f *list) {
+func (c *checker) program(f *list) []string {
 	if f.given() && (len(f.Value) == 0 || f.Value[0].Value == "" && !f.Value[0].Bad) {
 		c.add(f.Line, `%s names no program; write it like %s = ["/usr/local/bin/program", "argument"]`, f.Key, f.Key)
 	}
+	var words []string
+	for i := range f.Value {
+		words = append(words, f.Value[i].Value)
+	}
+	return words
 }
 
 // notify checks every [[notify]].
-func (c *checker) notify(raw []rawNotify) {
+func (c *checker) notify(raw []rawNotify) []Notify {
+	var list []Notify
 	for i := range raw {
 		r := &raw[i]
 		required(c, &r.Exec, `a program like exec = ["/usr/local/bin/on-vrrp"]`)
-		c.program(&r.Exec)
-		c.lasting(&r.Timeout, 10*time.Millisecond, time.Hour)
+		list = append(list, Notify{c.program(&r.Exec), c.lasting(&r.Timeout, 10*time.Millisecond, time.Hour)})
 	}
+	return list
 }
 
 // bfd checks every [[bfd]].
@@ -141,6 +161,18 @@ func (c *checker) track(r *rawTrack, all *interfaces, t targets) {
 	default:
 		c.add(r.Line, "an element of track names several things; write one of interface, route, bgp, bfd, check in each { }")
 	}
+}
+
+// track returns what one element of track says; tracks has checked it, or will.
+func track(r *rawTrack) Track {
+	t := Track{
+		Interface: r.Interface.Value, BGP: r.BGP.Value, BFD: r.BFD.Value, Check: r.Check.Value,
+		Weight: uint8(r.Weight.Value),
+	}
+	if p, err := netip.ParsePrefix(r.Route.Value); err == nil {
+		t.Route = p.Masked()
+	}
+	return t
 }
 
 // refers checks a name that refers to a table of another kind.

@@ -62,7 +62,7 @@ func (c *checker) virtualRouter(r *rawVRRP) (VRRP, []virtualAddress) {
 	required(c, &r.Interface, `the name of an [[interface]] like interface = "lan"`)
 	required(c, &r.VRID, "a number from 1 to 255 that all routers of the virtual router share, like vrid = 10")
 	written := c.virtualAddresses(&r.Addresses)
-	v := VRRP{Interface: r.Interface.Value, Config: vrrp.Config{
+	v := VRRP{Interface: r.Interface.Value, Group: c.name(&r.Group), FastDetect: r.FastDetect.Value, Config: vrrp.Config{
 		Name:         c.name(&r.Name),
 		VRID:         uint8(c.within(&r.VRID, 1, 255)),
 		Version:      c.version(r, written),
@@ -76,9 +76,12 @@ func (c *checker) virtualRouter(r *rawVRRP) (VRRP, []virtualAddress) {
 		GARPRefresh:  c.refresh(&r.GARPRefresh),
 		Peers:        c.peers(r, written),
 		Drain:        c.lasting(&r.Drain, 0, maxDrain),
+		Damping:      r.Damping.Value,
+		Auth:         c.auth(r),
 	}}
-	c.name(&r.Group)
-	c.auth(r)
+	for i := range r.Track {
+		v.Track = append(v.Track, track(&r.Track[i]))
+	}
 	if len(written) > 0 {
 		v.Addresses = linkLocalFirst(written, v.VRID)
 		if n := len(v.Addresses); n > maxVirtualAddresses {

@@ -22,7 +22,26 @@ type Config struct {
 	GARPRefresh  time.Duration
 	Peers        []netip.Addr // not empty: unicast
 	Drain        time.Duration
+	Damping      bool // hold back takeovers that follow each other too fast
+	Auth         Auth // version 2 only
 }
+
+// Auth is the authentication of version 2 (RFC 2338 5.3.6, 10), which RFC 3768
+// took out.
+type Auth struct {
+	Type AuthType
+	Key  string // empty with AuthNone; a password has at most 8 bytes
+}
+
+// AuthType is the authentication type on the wire (RFC 2338 5.3.6).
+type AuthType uint8
+
+// The authentication types.
+const (
+	AuthNone     AuthType = 0
+	AuthPassword AuthType = 1 // simple text password
+	AuthAH       AuthType = 2 // IP Authentication Header, HMAC-MD5-96 (RFC 2403)
+)
 
 // IPv6 reports whether the virtual router's family is IPv6.
 func (c *Config) IPv6() bool { return c.Addresses[0].Is6() }
