@@ -2,8 +2,8 @@ package vrrp
 
 import "time"
 
-// Action is something that a Machine asks its owner to do: a Transition, Send,
-// Announce or Release. Actions are carried out in the order in which they come.
+// Action is something that a Machine asks its owner to do: a Transition, Elected,
+// Send, Announce or Release. Actions are carried out in the order in which they come.
 type Action interface{ action() }
 
 // Transition reports a change of state. On becoming Master it comes before
@@ -13,6 +13,14 @@ type Transition struct {
 	From, To State
 	Reason   string // for people: one short clause
 	At       time.Time
+}
+
+// Elected says that the Machine would be Master by now, were it not that a group
+// decides (Config.Grouped): the owner answers with TakeOver, at once or later.
+// It comes once; a better master heard meanwhile undoes it (Info.Elected).
+type Elected struct {
+	Reason string
+	GaveUp bool // the master has said that it stops: no matter of a lost advertisement
 }
 
 // Send asks for one advertisement: to the group, or to each of Config.Peers;
@@ -33,6 +41,7 @@ type Announce struct{}
 type Release struct{ Reason string }
 
 func (Transition) action() {}
+func (Elected) action()    {}
 func (Send) action()       {}
 func (Announce) action()   {}
 func (Release) action()    {}

@@ -24,6 +24,7 @@ type Config struct {
 	Drain        time.Duration
 	Damping      bool // hold back takeovers that follow each other too fast
 	Auth         Auth // version 2 only
+	Grouped      bool // a group decides who becomes Master: Elected comes in place of the transition
 }
 
 // Auth is the authentication of version 2 (RFC 2338 5.3.6, 10), which RFC 3768

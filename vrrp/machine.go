@@ -1,7 +1,6 @@
 package vrrp
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -43,10 +42,11 @@ import (
 // back), carries out the actions in their order, and calls Advance when
 // Deadline has come. A Machine is not safe for concurrent use.
 type Machine struct {
-	cfg    Config
-	source netip.Addr // what our advertisements come from
-	state  State
-	timers timers
+	cfg      Config
+	source   netip.Addr // what our advertisements come from
+	priority uint8      // the effective one: Config.Priority, until SetPriority
+	state    State
+	timers   timers
 	// serving: frames to the virtual MAC are forwarded. True as Master; true in
 	// another state while draining, with timers.drain set.
 	serving bool
@@ -57,6 +57,8 @@ type Machine struct {
 	announced      int           // announcements since becoming Master
 
 	preemptAt  time.Time // the preemption delay of this start is over
+	holdUntil  time.Time // by Hold: does not preempt before
+	elected    bool      // with Config.Grouped: would be Master; waits for TakeOver, without a timer
 	handedOver bool      // by Switchover: does not preempt the one that took over
 	waiting    bool      // handed over, and nobody has come forward yet
 
@@ -75,17 +77,11 @@ type rival struct {
 	priority uint8
 }
 
-// Errors of Switchover.
-var (
-	ErrNotMaster = errors.New("vrrp: not Master: nothing to hand over")
-	ErrOwner     = errors.New("vrrp: the owner of the addresses cannot hand them over: stop it instead")
-)
-
 // New returns a Machine in Initialize. cfg is validated; it is copied.
 func New(cfg Config) *Machine {
 	cfg.Addresses = slices.Clone(cfg.Addresses)
 	cfg.Peers = slices.Clone(cfg.Peers)
-	return &Machine{cfg: cfg, masterInterval: cfg.Interval}
+	return &Machine{cfg: cfg, priority: cfg.Priority, masterInterval: cfg.Interval}
 }
 
 // Config returns the configuration, which must not be changed.
@@ -122,7 +118,7 @@ func (m *Machine) Start(now time.Time, source netip.Addr) []Action {
 	if m.cfg.Owner() {
 		return m.becomeMaster(now, "started as the owner of the addresses")
 	}
-	listen := MasterDownInterval(m.cfg.Version, m.cfg.Priority, m.cfg.Interval)
+	listen := MasterDownInterval(m.cfg.Version, m.priority, m.cfg.Interval)
 	if m.cfg.PreemptDelay > 0 {
 		m.preemptAt = now.Add(max(m.cfg.PreemptDelay, listen))
 	}
@@ -147,29 +143,6 @@ func (m *Machine) Stop(now time.Time, reason string) []Action {
 	return m.drain(actions, now, m.cfg.Drain, reason)
 }
 
-// Switchover hands mastership over as planned: the Master sends priority 0 and
-// becomes Backup, but forwards on until the next master is heard, to which it
-// then yields whatever its priority, until that one is lost in turn. Where
-// nobody comes forward (for longer than any router's skew time, and not before
-// Config.Drain is over) it becomes Master again, having forwarded throughout.
-// With Config.Drain 0 forwarding ends at once.
-func (m *Machine) Switchover(now time.Time) ([]Action, error) {
-	if m.state != Master {
-		return nil, ErrNotMaster
-	}
-	if m.cfg.Owner() {
-		return nil, ErrOwner
-	}
-	const reason = "switchover"
-	hold := m.handoverHold()
-	actions := m.becomeBackup([]Action{m.sendZero()}, now, hold, reason)
-	m.handedOver, m.waiting = true, true
-	if m.cfg.Drain == 0 {
-		hold = 0
-	}
-	return m.drain(actions, now, hold, reason), nil
-}
-
 // Resume tells that the process stood still for longer than its forwarding
 // lease, so that others may have acted meanwhile. Nothing that was due is made
 // up for: a Master becomes Backup without a word, the owner too; forwarding
@@ -181,9 +154,10 @@ func (m *Machine) Resume(now time.Time, frozen time.Duration) []Action {
 	var actions []Action
 	switch {
 	case m.state == Master:
-		silence := MasterDownInterval(m.cfg.Version, m.cfg.Priority, m.cfg.Interval)
+		silence := MasterDownInterval(m.cfg.Version, m.priority, m.cfg.Interval)
 		actions = m.becomeBackup(nil, now, silence, reason)
-	case m.state == Backup && (due(m.timers.down, now) || due(m.timers.preempt, now)):
+	case m.state == Backup && (m.elected || due(m.timers.down, now) || due(m.timers.preempt, now)):
+		m.elected = false
 		m.timers.down = now.Add(m.masterDownInterval())
 		m.timers.preempt = time.Time{}
 	default:
@@ -215,11 +189,22 @@ func (m *Machine) Advance(now time.Time) []Action {
 func (m *Machine) advanceBackup(now time.Time) []Action {
 	switch {
 	case due(m.timers.preempt, now):
-		return m.becomeMaster(now, fmt.Sprintf("preempts %v (priority %d) after the preemption delay", m.master.addr, m.master.priority))
+		return m.elect(now, fmt.Sprintf("preempts %v (priority %d) after the preemption delay", m.master.addr, m.master.priority))
 	case due(m.timers.down, now):
-		return m.becomeMaster(now, m.downReason())
+		return m.elect(now, m.downReason())
 	}
 	return nil
+}
+
+// elect becomes Master, or with Config.Grouped says that it would.
+func (m *Machine) elect(now time.Time, reason string) []Action {
+	if !m.cfg.Grouped {
+		return m.becomeMaster(now, reason)
+	}
+	m.timers.down, m.timers.preempt = time.Time{}, time.Time{}
+	m.elected = true
+	gaveUp := m.master.addr.IsValid() && m.master.priority == PriorityStop
+	return []Action{Elected{Reason: reason, GaveUp: gaveUp}}
 }
 
 // downReason says why the Master_Down_Timer has expired.
@@ -231,7 +216,7 @@ func (m *Machine) downReason() string {
 		return "no master heard"
 	case m.master.priority == PriorityStop:
 		return fmt.Sprintf("master %v gave up", m.master.addr)
-	case m.preempts(m.timers.down) && m.master.priority < m.cfg.Priority:
+	case m.preempts(m.timers.down) && m.master.priority < m.priority:
 		return fmt.Sprintf("preempts %v (priority %d)", m.master.addr, m.master.priority)
 	}
 	return fmt.Sprintf("master %v is silent", m.master.addr)
@@ -256,7 +241,7 @@ func (m *Machine) advanceMaster(now time.Time) []Action {
 func (m *Machine) becomeMaster(now time.Time, reason string) []Action {
 	m.timers = timers{advert: now.Add(m.cfg.Interval)}
 	m.serving = true
-	m.handedOver, m.waiting = false, false
+	m.handedOver, m.waiting, m.elected = false, false, false
 	m.master = rival{}
 	m.asserted, m.announced = 0, 0
 	m.counters.becameMaster++
@@ -267,6 +252,7 @@ func (m *Machine) becomeMaster(now time.Time, reason string) []Action {
 // a master is heard, its interval is taken to be our own.
 func (m *Machine) becomeBackup(actions []Action, now time.Time, silence time.Duration, reason string) []Action {
 	m.timers = timers{down: now.Add(silence), drain: m.timers.drain}
+	m.elected = false
 	m.masterInterval = m.cfg.Interval
 	return append(actions, m.transition(now, Backup, reason))
 }
@@ -277,7 +263,7 @@ func (m *Machine) initialize(actions []Action, now time.Time, reason string) []A
 		return actions
 	}
 	m.timers = timers{drain: m.timers.drain}
-	m.handedOver, m.waiting = false, false
+	m.handedOver, m.waiting, m.elected = false, false, false
 	m.master = rival{}
 	m.masterInterval = m.cfg.Interval
 	return append(actions, m.transition(now, Initialize, reason))

@@ -94,16 +94,17 @@ func (m *Machine) receiveBackup(now time.Time, src netip.Addr, adv *Advertisemen
 	case adv.Priority == PriorityStop:
 		m.timers.down, m.timers.preempt = now.Add(m.skewTime()), time.Time{}
 		m.timers.better = time.Time{}
+		m.elected = false
 		if heard {
 			m.handedOver = false
 		}
-	case adv.Priority >= m.cfg.Priority:
+	case adv.Priority >= m.priority:
 		m.follow(now, adv)
 		m.timers.better = m.timers.down
 	case !m.preempts(now):
 		m.follow(now, adv)
 		if m.cfg.Preempt && !m.handedOver && !now.Before(m.timers.better) {
-			m.timers.preempt = m.preemptAt
+			m.timers.preempt = m.preemptFrom()
 		}
 	}
 	// What is left is discarded: we preempt, and the Master_Down_Timer goes on.
@@ -113,7 +114,7 @@ func (m *Machine) receiveBackup(now time.Time, src netip.Addr, adv *Advertisemen
 // 9568 6.4.2); the Master_Down_Timer starts anew.
 func (m *Machine) follow(now time.Time, adv *Advertisement) {
 	m.masterInterval = adv.Interval
-	m.waiting = false
+	m.waiting, m.elected = false, false
 	m.timers.down, m.timers.preempt = now.Add(m.masterDownInterval()), time.Time{}
 }
 
@@ -123,7 +124,7 @@ func (m *Machine) preempts(now time.Time) bool {
 	if m.cfg.Owner() {
 		return true
 	}
-	return m.cfg.Preempt && !m.handedOver && !now.Before(m.preemptAt)
+	return m.cfg.Preempt && !m.handedOver && !now.Before(m.preemptFrom())
 }
 
 // receiveMaster is RFC 9568 6.4.3, ADVERTISEMENT received.
@@ -135,9 +136,9 @@ func (m *Machine) receiveMaster(now time.Time, src netip.Addr, adv *Advertisemen
 			m.timers.advert = now.Add(m.cfg.Interval)
 		}
 		return actions
-	case adv.Priority > m.cfg.Priority:
+	case adv.Priority > m.priority:
 		return m.yield(now, src, adv, fmt.Sprintf("%v has higher priority %d", src, adv.Priority))
-	case adv.Priority == m.cfg.Priority && src.Compare(m.source.WithZone("")) > 0:
+	case adv.Priority == m.priority && src.Compare(m.source.WithZone("")) > 0:
 		return m.yield(now, src, adv, fmt.Sprintf("%v has equal priority and the greater address", src))
 	case m.cfg.Version == 3:
 		return m.assert() // RFC 9568 6.4.3; earlier RFCs discard it in silence
@@ -147,7 +148,7 @@ func (m *Machine) receiveMaster(now time.Time, src netip.Addr, adv *Advertisemen
 
 // yield leaves Master to a better one.
 func (m *Machine) yield(now time.Time, src netip.Addr, adv *Advertisement, reason string) []Action {
-	silence := MasterDownInterval(m.cfg.Version, m.cfg.Priority, adv.Interval)
+	silence := MasterDownInterval(m.cfg.Version, m.priority, adv.Interval)
 	actions := m.becomeBackup(nil, now, silence, reason)
 	m.masterInterval = adv.Interval
 	m.master = rival{src, adv.Priority}

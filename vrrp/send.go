@@ -15,7 +15,7 @@ func (m *Machine) advertisement(priority uint8) Advertisement {
 
 func (m *Machine) send() Send {
 	m.counters.sent++
-	return Send{m.advertisement(m.cfg.Priority)}
+	return Send{m.advertisement(m.priority)}
 }
 
 // sendZero tells the others that we give up (RFC 9568 6.4.3, Shutdown).

@@ -9,6 +9,8 @@ import (
 // Info is what a Machine knows, for status output.
 type Info struct {
 	State       State
+	Priority    uint8     // the effective one
+	Elected     bool      // with Config.Grouped: would be Master; waits for TakeOver
 	Forwarding  bool      // the virtual MAC is served: Master, or draining
 	Since       time.Time // of the last transition; zero: never started
 	Transitions uint64
@@ -35,6 +37,8 @@ type Info struct {
 func (m *Machine) Info() Info {
 	i := Info{
 		State:              m.state,
+		Priority:           m.priority,
+		Elected:            m.elected,
 		Forwarding:         m.Forwarding(),
 		Since:              m.since,
 		Transitions:        m.transitions,
@@ -48,7 +52,7 @@ func (m *Machine) Info() Info {
 		PeerPlainCSum:      m.peerPlainCSum,
 	}
 	if m.state == Master {
-		i.MasterAddress, i.MasterPriority = m.source, m.cfg.Priority
+		i.MasterAddress, i.MasterPriority = m.source, m.priority
 		i.MasterInterval = m.cfg.Interval
 	} else if m.master.priority == PriorityStop {
 		i.MasterAddress = netip.Addr{}

@@ -37,11 +37,11 @@ func MasterDownInterval(version, priority uint8, interval time.Duration) time.Du
 }
 
 func (m *Machine) skewTime() time.Duration {
-	return SkewTime(m.cfg.Version, m.cfg.Priority, m.masterInterval)
+	return SkewTime(m.cfg.Version, m.priority, m.masterInterval)
 }
 
 func (m *Machine) masterDownInterval() time.Duration {
-	return MasterDownInterval(m.cfg.Version, m.cfg.Priority, m.masterInterval)
+	return MasterDownInterval(m.cfg.Version, m.priority, m.masterInterval)
 }
 
 // handoverHold is how long a router that has handed over waits for another to
