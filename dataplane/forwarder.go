@@ -38,8 +38,8 @@ func (w *Forwarder) Begin(s *fib.Snapshot, now int64) {
 
 // Forward decides on a frame that came in on port in. Where the verdict is
 // Transmit the frame has been rewritten in place, padding removed, and goes
-// out on Verdict.Port. Where it is Punt of ClassResolve, or an Exception that
-// an ICMP error answers, the frame is unchanged; of other punts the transport
+// out on Verdict.Port. Where it is Punt of ClassResolve or ClassFlooded, or an
+// Exception that an ICMP error answers, the frame is unchanged; of other punts the transport
 // checksum is complete, and padding of IP packets removed. Drops are counted
 // already. Nothing is allocated.
 //
@@ -75,8 +75,11 @@ func (w *Forwarder) decide(in uint16, f *packet.Frame) Verdict {
 		if to, reason = w.gate(p, f.Data); reason != ReasonNone {
 			return drop(reason)
 		}
-		if to == toHost {
+		switch to {
+		case toHost:
 			return w.host(in, f, etherType)
+		case toWatched:
+			return w.flooded(f, etherType)
 		}
 	}
 	switch etherType {

@@ -34,6 +34,7 @@ const (
 	ClassBFD                  // UDP 3784 to an own address
 	ClassARP                  // ARP
 	ClassND                   // Neighbor Discovery
+	ClassFlooded              // for the virtual MAC of a watching Backup; the frame is unchanged
 	ClassResolve              // unicast without a resolved next hop; the frame is unchanged
 	ClassLocal                // for the local stack
 	ClassTransit              // engine = "netstack": transit for gVisor's forwarder
@@ -42,7 +43,7 @@ const (
 
 // String returns the class's name in counters.
 func (c Class) String() string {
-	return [...]string{"vrrp", "bfd", "arp", "nd", "resolve", "local", "transit"}[c]
+	return [...]string{"vrrp", "bfd", "arp", "nd", "flooded", "resolve", "local", "transit"}[c]
 }
 
 // Fault is why a packet needs the exception path.

@@ -13,7 +13,7 @@ import (
 
 // The ports of the test world.
 const (
-	lan    = 0 // own addresses; Master of VRID 10 in both families
+	lan    = 0 // own addresses; Master of VRID 10 in both families, watches 30 (IPv4) and 31 (IPv6)
 	wan    = 1 // upstream, all offloads
 	shared = 2 // addresses = "host"; Master of VRID 20
 	narrow = 3 // MTU 1280, no offloads
@@ -34,6 +34,8 @@ var (
 	virtual4  = packet.MAC{0, 0, 0x5e, 0, 1, 10}
 	virtual6  = packet.MAC{0, 0, 0x5e, 0, 2, 10}
 	virtual20 = packet.MAC{0, 0, 0x5e, 0, 1, 20}
+	watched4  = packet.MAC{0, 0, 0x5e, 0, 1, 30}
+	watched6  = packet.MAC{0, 0, 0x5e, 0, 2, 31}
 )
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -114,7 +116,7 @@ func newWorld() *fib.Snapshot {
 	s := &fib.Snapshot{Routes: &bart.Table[fib.GroupID]{}, Ports: []fib.Port{
 		lan: {
 			Name: "lan", Up: true, MAC: macLAN, MTU: 1500, Offload: allOffloads, Owns: true,
-			Masters4: bit(10), Masters6: bit(10), Addr4: ip("192.0.2.2"), Addr6: ip("2001:db8:1::2"),
+			Masters4: bit(10), Masters6: bit(10), Watched4: bit(30), Watched6: bit(31), Addr4: ip("192.0.2.2"), Addr6: ip("2001:db8:1::2"),
 			LinkLocals: []fib.LinkLocal{{Addr: ip("fe80::2").As16(), Kind: fib.Local}, {Addr: ip("fe80::1").As16(), Kind: fib.Virtual}},
 		},
 		wan: {

@@ -80,6 +80,9 @@ type Port struct {
 	// Masters4 and Masters6 are the VRIDs of which this router is Master on
 	// this port, as bit sets: bit v%64 of word v/64.
 	Masters4, Masters6 [4]uint64
+	// Watched4 and Watched6 are, likewise, the VRIDs of which this router is
+	// Backup and wants to see the frames that a switch floods.
+	Watched4, Watched6 [4]uint64
 	// Addr4 and Addr6 are the source addresses of ICMP errors that leave here
 	// (Addr6 is not link-local, if there is such a one); zero: none.
 	Addr4, Addr6 netip.Addr
@@ -100,15 +103,27 @@ type LinkLocal struct {
 // IsMaster reports whether mac is the virtual MAC of a virtual router of
 // which this router is Master on the port.
 func (p *Port) IsMaster(mac packet.MAC) bool {
+	return virtualIn(mac, &p.Masters4, &p.Masters6)
+}
+
+// IsWatched reports whether mac is the virtual MAC of a virtual router whose
+// flooded frames the Backup on this port wants to see.
+func (p *Port) IsWatched(mac packet.MAC) bool {
+	return virtualIn(mac, &p.Watched4, &p.Watched6)
+}
+
+// virtualIn reports whether mac is a virtual MAC (RFC 9568 7.3) whose VRID is
+// in the bit set of its family.
+func virtualIn(mac packet.MAC, set4, set6 *[4]uint64) bool {
 	if mac[0] != 0 || mac[1] != 0 || mac[2] != 0x5e || mac[3] != 0 {
 		return false
 	}
 	word, bit := mac[5]>>6, uint64(1)<<(mac[5]&63)
 	switch mac[4] {
 	case 1:
-		return p.Masters4[word]&bit != 0
+		return set4[word]&bit != 0
 	case 2:
-		return p.Masters6[word]&bit != 0
+		return set6[word]&bit != 0
 	}
 	return false
 }

@@ -257,6 +257,26 @@ func TestIsMasterByVRIDAndFamily(t *testing.T) {
 	}
 }
 
+func TestWhatIsWatchedIsNotServed(t *testing.T) {
+	p := Port{}
+	p.Watched4[0], p.Masters4[0], p.Watched6[1] = 1<<10, 1<<11, 1<<1
+	for mac, want := range map[packet.MAC]bool{
+		{0, 0, 0x5e, 0, 1, 10}: true,
+		{0, 0, 0x5e, 0, 1, 11}: false,
+		{0, 0, 0x5e, 0, 2, 65}: true,
+		{0, 0, 0x5e, 0, 2, 10}: false,
+		{0, 0, 0x5e, 0, 3, 10}: false,
+		{1, 0, 0x5e, 0, 1, 10}: false,
+	} {
+		if p.IsWatched(mac) != want {
+			t.Errorf("%s: %v", mac, !want)
+		}
+		if p.IsWatched(mac) && p.IsMaster(mac) {
+			t.Errorf("%s is served", mac)
+		}
+	}
+}
+
 func TestALeaseHoldsUntilItsTime(t *testing.T) {
 	var l Lease
 	if l.Valid(1) {

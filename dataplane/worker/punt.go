@@ -25,12 +25,16 @@ type ClassLimit struct {
 // DefaultLimits are the bounds of each class. VRRP and BFD are few and urgent:
 // 500 virtual routers at 10 ms intervals with two peers send 100,000
 // advertisements a second. ARP and ND are where floods happen: what is beyond
-// a busy LAN's needs is dropped before it costs the control plane anything.
+// a busy LAN's needs is dropped before it costs the control plane anything. A
+// switch that has forgotten where a Master is may flood its backups at line
+// rate: what they keep of it is what may be lost while they ask, some
+// milliseconds, and the rest costs them next to nothing.
 var DefaultLimits = [dataplane.NumClasses]ClassLimit{
 	dataplane.ClassVRRP:    {Frames: 2048, PerSecond: 120_000, BurstExtra: 2048},
 	dataplane.ClassBFD:     {Frames: 512, PerSecond: 20_000, BurstExtra: 512},
 	dataplane.ClassARP:     {Frames: 512, PerSecond: 5_000, BurstExtra: 512},
 	dataplane.ClassND:      {Frames: 512, PerSecond: 5_000, BurstExtra: 512},
+	dataplane.ClassFlooded: {Frames: 1024, PerSecond: 20_000, BurstExtra: 1024},
 	dataplane.ClassResolve: {Frames: 512, PerSecond: 20_000, BurstExtra: 1024},
 	dataplane.ClassLocal:   {Frames: 1024, PerSecond: 50_000, BurstExtra: 2048},
 	dataplane.ClassTransit: {Frames: 4096, PerSecond: 1 << 30, BurstExtra: 4096},
