@@ -50,12 +50,12 @@ func (r *Router) receive(now time.Time, in uint16, frame []byte) {
 			r.counters.malformed++
 			return
 		}
-		r.receiveVRRP(now, in, ip.Src(), ip.Dst(), ip.TTL(), ip.Payload())
+		r.receiveVRRP(now, in, eth.Src(), ip.Src(), ip.Dst(), ip.TTL(), ip.Payload())
 	case packet.EtherTypeIPv6:
 		ip, ok := packet.ParseIPv6(eth.Payload())
 		switch {
 		case ok && ip.NextHeader() == packet.ProtoVRRP:
-			r.receiveVRRP(now, in, ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
+			r.receiveVRRP(now, in, eth.Src(), ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
 		case ok && ip.NextHeader() == packet.ProtoICMPv6:
 			r.receiveND(now, in, frame)
 		default:

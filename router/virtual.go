@@ -57,7 +57,7 @@ func (r *Router) vrrpActions(now time.Time, v *virtual, actions []vrrp.Action) {
 		case vrrp.Send:
 			r.sendAdvertisement(now, v, &a.Advertisement)
 		case vrrp.Announce:
-			r.announce(v)
+			r.announce(v, a.Addresses)
 		case vrrp.Release:
 			r.event(now, Event{
 				Kind: "vrrp", Name: v.cfg.Name,
@@ -146,10 +146,10 @@ func advertFrame(v *virtual, adv *vrrp.Advertisement, src, dst netip.Addr, dstMA
 // classControl is DSCP CS6 in the place of the type of service octet.
 const classControl = 0xc0
 
-// announce tells the link where the virtual addresses are: gratuitous ARP
+// announce tells the link where virtual addresses are: gratuitous ARP
 // (RFC 9568 8.1.2) or unsolicited NA (8.2.2).
-func (r *Router) announce(v *virtual) {
-	for _, a := range v.cfg.Addresses {
+func (r *Router) announce(v *virtual, addresses []netip.Addr) {
+	for _, a := range addresses {
 		if a.Is4() {
 			r.do(Transmit{v.port, arp.Gratuitous(v.mac, a)})
 		} else {
@@ -158,8 +158,9 @@ func (r *Router) announce(v *virtual) {
 	}
 }
 
-// receiveVRRP takes a VRRP packet: src, dst and ttl are the IP header's.
-func (r *Router) receiveVRRP(now time.Time, port uint16, src, dst netip.Addr, ttl uint8, payload []byte) {
+// receiveVRRP takes a VRRP packet: mac is the frame's source; src, dst and ttl
+// are the IP header's.
+func (r *Router) receiveVRRP(now time.Time, port uint16, mac packet.MAC, src, dst netip.Addr, ttl uint8, payload []byte) {
 	adv, reason := vrrp.Parse(src, dst, ttl, payload)
 	if reason != vrrp.ReasonNone {
 		r.counters.vrrp[reason]++
@@ -177,7 +178,7 @@ func (r *Router) receiveVRRP(now time.Time, port uint16, src, dst netip.Addr, tt
 		r.counters.vrrp[vrrp.ReasonUnknown]++
 		return
 	}
-	actions, reason := v.machine.Receive(now, src, adv)
+	actions, reason := v.machine.Receive(now, vrrp.Sender{Addr: src, MAC: mac}, adv)
 	if reason != vrrp.ReasonNone {
 		r.counters.vrrp[reason]++
 	}

@@ -1,6 +1,9 @@
 package vrrp
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Action is something that a Machine asks its owner to do: a Transition, Elected,
 // Send, Announce or Release. Actions are carried out in the order in which they come.
@@ -30,9 +33,11 @@ type Elected struct {
 type Send struct{ Advertisement Advertisement }
 
 // Announce asks for one gratuitous ARP, or unsolicited neighbour advertisement,
-// for each of the virtual router's addresses (RFC 9568 6.4.1, 6.4.2). Repeats
-// and refreshes come as Announce actions of their own.
-type Announce struct{}
+// for each of the addresses, which are all of the virtual router (RFC 9568
+// 6.4.1, 6.4.2) or those that are new after Reconfigure. Repeats and refreshes
+// come as Announce actions of their own. The list is shared and must not be
+// changed.
+type Announce struct{ Addresses []netip.Addr }
 
 // Release says that a drain is over and the virtual MAC is served no longer.
 // Where a Transition leaves Master without a drain, Forwarding is false from

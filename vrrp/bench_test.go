@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vrouter/packet"
 )
 
 // epoch is when the tests begin; they say times as durations after it.
@@ -124,7 +126,7 @@ func (r *rig) advert(priority uint8) Advertisement {
 // hear hands in an advertisement that must be processed.
 func (r *rig) hear(src netip.Addr, priority uint8) []Action {
 	r.Helper()
-	actions, reason := r.m.Receive(r.now, src, r.advert(priority))
+	actions, reason := r.m.Receive(r.now, at(src), r.advert(priority))
 	if reason != ReasonNone {
 		r.Errorf("at %v: discarded: %v", r.now.Sub(epoch), reason)
 	}
@@ -161,4 +163,9 @@ func (r *rig) asMaster() *rig {
 	r.until(4 * sec)
 	r.state(Master)
 	return r
+}
+
+// at returns the router of an address, whose MAC ends in the address's last byte.
+func at(addr netip.Addr) Sender {
+	return Sender{Addr: addr, MAC: packet.MAC{0x02, 0, 0, 0, 0, addr.AsSlice()[addr.BitLen()/8-1]}}
 }

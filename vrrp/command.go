@@ -69,7 +69,7 @@ func (m *Machine) SetPriority(now time.Time, priority uint8) []Action {
 	if m.state != Master {
 		return nil
 	}
-	m.timers.advert = now.Add(m.cfg.Interval)
+	m.timers.advert = now.Add(m.nextInterval())
 	return []Action{m.send()}
 }
 

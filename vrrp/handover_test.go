@@ -15,10 +15,10 @@ func TestStop_forwards_on_until_the_next_master_is_heard(t *testing.T) {
 	r.forwarding(true)
 	r.deadline(5 * sec)
 	r.until(4*sec + 600*ms)
-	if _, reason := r.m.Receive(r.now, routerC, r.advert(0)); reason != ReasonNotRunning || !r.m.Forwarding() {
+	if _, reason := r.m.Receive(r.now, at(routerC), r.advert(0)); reason != ReasonNotRunning || !r.m.Forwarding() {
 		t.Error("priority 0 is no master to hand over to")
 	}
-	actions, reason := r.m.Receive(r.now, routerC, r.advert(1))
+	actions, reason := r.m.Receive(r.now, at(routerC), r.advert(1))
 	r.want(actions, "release")
 	if reason != ReasonNotRunning {
 		t.Error(reason)
@@ -76,7 +76,7 @@ func TestSwitchover_hands_over_without_a_gap_and_does_not_take_back(t *testing.T
 	r.state(Backup)
 	r.until(59*sec + learned)
 	r.state(Master)
-	if got := r.m.Info().LastReason; got != "master 192.0.2.4 is silent" {
+	if got := r.m.Info().LastReason; got != "no advertisement for 7.219 s from 192.0.2.4, last priority 99" {
 		t.Error(got)
 	}
 }
@@ -104,7 +104,7 @@ func TestSwitchover_is_forgotten_by_the_next_mastership_and_the_next_start(t *te
 			r.hear(routerC, lesser)
 			r.until(r.now.Sub(epoch) + sec)
 		}
-		if got := r.m.Info().LastReason; got != "preempts 192.0.2.4 (priority 99)" {
+		if got := r.m.Info().LastReason; got != "preempts 192.0.2.4: its priority 99 is below 100" {
 			t.Error(got)
 		}
 	}
@@ -126,7 +126,7 @@ func TestSwitchover_takes_mastership_back_where_nobody_comes_forward(t *testing.
 	r.want(r.until(5*sec+500*ms-1), "")
 	r.forwarding(true)
 	r.want(r.until(5*sec+500*ms), "Backup>Master, send 100, announce")
-	if got := r.m.Info().LastReason; got != "nobody else took over" {
+	if got := r.m.Info().LastReason; got != "nobody took over for 1.5 s" {
 		t.Error(got)
 	}
 }
@@ -181,7 +181,7 @@ func TestResume_forgets_what_was_learned_before(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 	r.until(20 * sec)
-	if got := r.m.Info().LastReason; got != "no master heard" {
+	if got := r.m.Info().LastReason; got != "no master heard for 3.609 s" {
 		t.Error(got)
 	}
 }

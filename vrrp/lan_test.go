@@ -127,7 +127,7 @@ func (l *lan) deliver(s *station, p packetInFlight) {
 	if reason != ReasonNone {
 		l.t.Fatalf("own packet discarded: %v", reason)
 	}
-	actions, reason := s.m.Receive(l.now, l.stations[p.from].source, adv)
+	actions, reason := s.m.Receive(l.now, at(l.stations[p.from].source), adv)
 	if reason != ReasonNone && reason != ReasonNotRunning {
 		l.t.Fatalf("discarded: %v", reason)
 	}
@@ -338,7 +338,7 @@ func TestMachine_survives_anything(t *testing.T) {
 			"receive": func() {
 				adv := a
 				adv.Priority = rapid.SampledFrom([]uint8{0, 1, 100, 254, 255}).Draw(t, "priority")
-				actions, _ := m.Receive(l.now, src, adv)
+				actions, _ := m.Receive(l.now, at(src), adv)
 				l.do(s, actions)
 			},
 			"advance": func() {

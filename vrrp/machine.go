@@ -1,7 +1,6 @@
 package vrrp
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -53,8 +52,13 @@ type Machine struct {
 
 	masterInterval time.Duration // Master_Adver_Interval
 	master         rival         // as Backup: who was heard last; priority 0: has given up
+	quiet          time.Time     // as Backup: since when the silence counts
 	asserted       int           // answers since the Adver_Timer fired
-	announced      int           // announcements since becoming Master
+	announced      int           // announcements since becoming Master, or since addresses came
+	announcedAt    time.Time     // the last of them
+	carriers       int           // advertisements that still come at carrierInterval: see Reconfigure
+
+	carrierInterval time.Duration
 
 	preemptAt  time.Time // the preemption delay of this start is over
 	holdUntil  time.Time // by Hold: does not preempt before
@@ -69,12 +73,6 @@ type Machine struct {
 	peerAddresses []netip.Addr
 	peerPlainCSum bool
 	counters      counters
-}
-
-// rival is another router of the virtual router.
-type rival struct {
-	addr     netip.Addr
-	priority uint8
 }
 
 // New returns a Machine in Initialize. cfg is validated; it is copied.
@@ -150,7 +148,7 @@ func (m *Machine) Stop(now time.Time, reason string) []Action {
 // Master_Down_Interval first.
 func (m *Machine) Resume(now time.Time, frozen time.Duration) []Action {
 	m.counters.resumed++
-	reason := fmt.Sprintf("stood still for %v", frozen.Round(time.Millisecond))
+	reason := "stood still for " + written(frozen)
 	var actions []Action
 	switch {
 	case m.state == Master:
@@ -158,7 +156,7 @@ func (m *Machine) Resume(now time.Time, frozen time.Duration) []Action {
 		actions = m.becomeBackup(nil, now, silence, reason)
 	case m.state == Backup && (m.elected || due(m.timers.down, now) || due(m.timers.preempt, now)):
 		m.elected = false
-		m.timers.down = now.Add(m.masterDownInterval())
+		m.timers.down, m.quiet = now.Add(m.masterDownInterval()), now
 		m.timers.preempt = time.Time{}
 	default:
 		return m.release(nil, reason)
@@ -189,9 +187,9 @@ func (m *Machine) Advance(now time.Time) []Action {
 func (m *Machine) advanceBackup(now time.Time) []Action {
 	switch {
 	case due(m.timers.preempt, now):
-		return m.elect(now, fmt.Sprintf("preempts %v (priority %d) after the preemption delay", m.master.addr, m.master.priority))
+		return m.elect(now, m.preemptReason())
 	case due(m.timers.down, now):
-		return m.elect(now, m.downReason())
+		return m.elect(now, m.downReason(now))
 	}
 	return nil
 }
@@ -203,23 +201,8 @@ func (m *Machine) elect(now time.Time, reason string) []Action {
 	}
 	m.timers.down, m.timers.preempt = time.Time{}, time.Time{}
 	m.elected = true
-	gaveUp := m.master.addr.IsValid() && m.master.priority == PriorityStop
+	gaveUp := m.master.Addr.IsValid() && m.master.priority == PriorityStop
 	return []Action{Elected{Reason: reason, GaveUp: gaveUp}}
-}
-
-// downReason says why the Master_Down_Timer has expired.
-func (m *Machine) downReason() string {
-	switch {
-	case m.waiting:
-		return "nobody else took over"
-	case !m.master.addr.IsValid():
-		return "no master heard"
-	case m.master.priority == PriorityStop:
-		return fmt.Sprintf("master %v gave up", m.master.addr)
-	case m.preempts(m.timers.down) && m.master.priority < m.priority:
-		return fmt.Sprintf("preempts %v (priority %d)", m.master.addr, m.master.priority)
-	}
-	return fmt.Sprintf("master %v is silent", m.master.addr)
 }
 
 // advanceMaster is RFC 9568 6.4.3, Adver_Timer, and the announcements.
@@ -227,7 +210,7 @@ func (m *Machine) advanceMaster(now time.Time) []Action {
 	var actions []Action
 	if due(m.timers.advert, now) {
 		actions = append(actions, m.send())
-		m.timers.advert = nextTick(m.timers.advert, now, m.cfg.Interval)
+		m.timers.advert = nextTick(m.timers.advert, now, m.nextInterval())
 		m.asserted = 0
 	}
 	if due(m.timers.announce, now) {
@@ -243,7 +226,7 @@ func (m *Machine) becomeMaster(now time.Time, reason string) []Action {
 	m.serving = true
 	m.handedOver, m.waiting, m.elected = false, false, false
 	m.master = rival{}
-	m.asserted, m.announced = 0, 0
+	m.asserted, m.announced, m.carriers = 0, 0, 0
 	m.counters.becameMaster++
 	return []Action{m.transition(now, Master, reason), m.send(), m.announce(now)}
 }
@@ -252,6 +235,7 @@ func (m *Machine) becomeMaster(now time.Time, reason string) []Action {
 // a master is heard, its interval is taken to be our own.
 func (m *Machine) becomeBackup(actions []Action, now time.Time, silence time.Duration, reason string) []Action {
 	m.timers = timers{down: now.Add(silence), drain: m.timers.drain}
+	m.quiet = now
 	m.elected = false
 	m.masterInterval = m.cfg.Interval
 	return append(actions, m.transition(now, Backup, reason))

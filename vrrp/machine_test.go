@@ -31,7 +31,7 @@ func TestStart_again_takes_over_the_source_only(t *testing.T) {
 	r.now = r.now.Add(sec)
 	r.want(r.m.Start(r.now, routerA), "")
 	r.deadline(down100)
-	if _, reason := r.m.Receive(r.now, routerA, r.advert(100)); reason != ReasonOwnSource {
+	if _, reason := r.m.Receive(r.now, at(routerA), r.advert(100)); reason != ReasonOwnSource {
 		t.Error(reason)
 	}
 }
@@ -57,7 +57,7 @@ func TestBackup_waits_for_the_skew_time_after_priority_zero(t *testing.T) {
 	r.hear(routerC, 0)
 	r.deadline(sec + 2*skew100) // of the learned interval of 2 s
 	r.want(r.until(10 * sec)[:3], "Backup>Master, send 100, announce")
-	if got := r.m.Info().LastReason; got != "master 192.0.2.4 gave up" {
+	if got := r.m.Info().LastReason; got != "192.0.2.4 gave up (priority 0)" {
 		t.Error(got)
 	}
 }
@@ -92,7 +92,7 @@ func TestBackup_preempts_a_lesser_master_by_letting_its_timer_run(t *testing.T) 
 		r.hear(routerC, lesser)
 	}
 	r.want(r.until(down100), "Backup>Master, send 100, announce")
-	if got := r.m.Info().LastReason; got != "preempts 192.0.2.4 (priority 99)" {
+	if got := r.m.Info().LastReason; got != "preempts 192.0.2.4: its priority 99 is below 100" {
 		t.Error(got)
 	}
 }
@@ -108,7 +108,7 @@ func TestBackup_without_preemption_follows_a_lesser_master(t *testing.T) {
 	r.state(Backup)
 	r.until(80 * sec)
 	r.state(Master)
-	if got := r.m.Info().LastReason; got != "master 192.0.2.4 is silent" {
+	if got := r.m.Info().LastReason; got != "no advertisement for 7.219 s from 192.0.2.4, last priority 1" {
 		t.Error(got)
 	}
 }
@@ -139,13 +139,13 @@ func TestBackup_tells_why_it_became_Master(t *testing.T) {
 		heard []uint8
 		want  string
 	}{
-		{prio(100), nil, "no master heard"},
-		{prio(100), []uint8{greater}, "master 192.0.2.4 is silent"},
-		{prio(100), []uint8{100}, "master 192.0.2.4 is silent"},
-		{prio(100), []uint8{lesser}, "preempts 192.0.2.4 (priority 99)"},
-		{noPreempt, []uint8{lesser}, "master 192.0.2.4 is silent"},
-		{prio(100), []uint8{greater, 0}, "master 192.0.2.4 gave up"},
-		{delayed, []uint8{lesser}, "master 192.0.2.4 is silent"},
+		{prio(100), nil, "no master heard for 3.609 s"},
+		{prio(100), []uint8{greater}, "no advertisement for 7.219 s from 192.0.2.4, last priority 101"},
+		{prio(100), []uint8{100}, "no advertisement for 7.219 s from 192.0.2.4, last priority 100"},
+		{prio(100), []uint8{lesser}, "preempts 192.0.2.4: its priority 99 is below 100"},
+		{noPreempt, []uint8{lesser}, "no advertisement for 7.219 s from 192.0.2.4, last priority 99"},
+		{prio(100), []uint8{greater, 0}, "192.0.2.4 gave up (priority 0)"},
+		{delayed, []uint8{lesser}, "no advertisement for 7.219 s from 192.0.2.4, last priority 99"},
 	}
 	for _, test := range tests {
 		r := newRig(t, test.edit)
@@ -307,7 +307,7 @@ func TestMaster_yields_to_a_higher_priority_and_stops_forwarding(t *testing.T) {
 	r.forwarding(false)
 	r.deadline(4*sec + learned)
 	i := r.m.Info()
-	if i.MasterAddress != routerA || i.MasterPriority != greater || i.LastReason != "192.0.2.2 has higher priority 101" {
+	if i.MasterAddress != routerA || i.MasterPriority != greater || i.LastReason != "192.0.2.2 has priority 101, above 100" {
 		t.Errorf("%+v", i)
 	}
 }

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Receive processes an advertisement that Parse has found good, from the given
-// source. It checks what needs the virtual router, and says why it discarded
+// Receive processes an advertisement that Parse has found good. It checks what needs the virtual router, and says why it discarded
 // the packet; ReasonNone: it was processed (RFC 9568 6.4.2, 6.4.3, 7.1).
 //
 // A list of other addresses than ours is counted and shown in Info, but does
@@ -16,15 +15,15 @@ import (
 // make a second one. In Initialize packets are discarded; but a drain that
 // Stop has begun ends with the first that says who is Master now, so there may
 // be actions beside ReasonNotRunning.
-func (m *Machine) Receive(now time.Time, src netip.Addr, adv Advertisement) ([]Action, Reason) {
-	src = src.WithZone("")
-	if r := m.check(src, &adv); r != ReasonNone {
+func (m *Machine) Receive(now time.Time, from Sender, adv Advertisement) ([]Action, Reason) {
+	from.Addr = from.Addr.WithZone("")
+	if r := m.check(from.Addr, &adv); r != ReasonNone {
 		m.counters.reasons[r]++
 		return nil, r
 	}
 	var actions []Action
 	if m.state != Master && adv.Priority != PriorityStop {
-		actions = m.release(nil, fmt.Sprintf("%v is master now", src))
+		actions = m.release(nil, fmt.Sprintf("%v is master now, priority %d", from.Addr, adv.Priority))
 	}
 	if m.state == Initialize {
 		m.counters.reasons[ReasonNotRunning]++
@@ -32,9 +31,9 @@ func (m *Machine) Receive(now time.Time, src netip.Addr, adv Advertisement) ([]A
 	}
 	m.note(&adv)
 	if m.state == Master {
-		return m.receiveMaster(now, src, &adv), ReasonNone
+		return m.receiveMaster(now, from, &adv), ReasonNone
 	}
-	m.receiveBackup(now, src, &adv)
+	m.receiveBackup(now, from, &adv)
 	return actions, ReasonNone
 }
 
@@ -87,9 +86,9 @@ func sameAddresses(a, b []netip.Addr) bool {
 }
 
 // receiveBackup is RFC 9568 6.4.2, ADVERTISEMENT received.
-func (m *Machine) receiveBackup(now time.Time, src netip.Addr, adv *Advertisement) {
+func (m *Machine) receiveBackup(now time.Time, from Sender, adv *Advertisement) {
 	heard := m.master.priority != PriorityStop // also nobody has priority 0
-	m.master = rival{src, adv.Priority}
+	m.master = heardFrom(from, adv, now)
 	switch {
 	case adv.Priority == PriorityStop:
 		m.timers.down, m.timers.preempt = now.Add(m.skewTime()), time.Time{}
@@ -116,6 +115,7 @@ func (m *Machine) follow(now time.Time, adv *Advertisement) {
 	m.masterInterval = adv.Interval
 	m.waiting, m.elected = false, false
 	m.timers.down, m.timers.preempt = now.Add(m.masterDownInterval()), time.Time{}
+	m.quiet = now
 }
 
 // preempts reports whether a master of lower priority is taken over from. The
@@ -128,18 +128,18 @@ func (m *Machine) preempts(now time.Time) bool {
 }
 
 // receiveMaster is RFC 9568 6.4.3, ADVERTISEMENT received.
-func (m *Machine) receiveMaster(now time.Time, src netip.Addr, adv *Advertisement) []Action {
+func (m *Machine) receiveMaster(now time.Time, from Sender, adv *Advertisement) []Action {
 	switch {
 	case adv.Priority == PriorityStop:
 		actions := m.assert()
 		if actions != nil {
-			m.timers.advert = now.Add(m.cfg.Interval)
+			m.timers.advert = now.Add(m.nextInterval())
 		}
 		return actions
 	case adv.Priority > m.priority:
-		return m.yield(now, src, adv, fmt.Sprintf("%v has higher priority %d", src, adv.Priority))
-	case adv.Priority == m.priority && src.Compare(m.source.WithZone("")) > 0:
-		return m.yield(now, src, adv, fmt.Sprintf("%v has equal priority and the greater address", src))
+		return m.yield(now, from, adv, higherPriority(from.Addr, adv.Priority, m.priority))
+	case adv.Priority == m.priority && from.Addr.Compare(m.source.WithZone("")) > 0:
+		return m.yield(now, from, adv, greaterAddress(from.Addr, adv.Priority))
 	case m.cfg.Version == 3:
 		return m.assert() // RFC 9568 6.4.3; earlier RFCs discard it in silence
 	}
@@ -147,11 +147,11 @@ func (m *Machine) receiveMaster(now time.Time, src netip.Addr, adv *Advertisemen
 }
 
 // yield leaves Master to a better one.
-func (m *Machine) yield(now time.Time, src netip.Addr, adv *Advertisement, reason string) []Action {
+func (m *Machine) yield(now time.Time, from Sender, adv *Advertisement, reason string) []Action {
 	silence := MasterDownInterval(m.cfg.Version, m.priority, adv.Interval)
 	actions := m.becomeBackup(nil, now, silence, reason)
 	m.masterInterval = adv.Interval
-	m.master = rival{src, adv.Priority}
+	m.master = heardFrom(from, adv, now)
 	m.timers.better = m.timers.down
 	return m.release(actions, reason)
 }

@@ -32,7 +32,7 @@ func TestReceive_discards(t *testing.T) {
 			before, deadline := r.m.Info(), r.m.Deadline()
 			adv := r.m.advertisement(200)
 			test.edit(&adv)
-			actions, reason := r.m.Receive(r.now, test.src, adv)
+			actions, reason := r.m.Receive(r.now, at(test.src), adv)
 			if reason != test.want {
 				t.Errorf("got %v, want %v", reason, test.want)
 			}
@@ -61,7 +61,7 @@ func TestReceive_tolerates_another_interval_in_version_3(t *testing.T) {
 	r := newRig(t).asMaster()
 	adv := r.m.advertisement(greater)
 	adv.Interval = 10 * time.Millisecond
-	if _, reason := r.m.Receive(r.now, routerC, adv); reason != ReasonNone {
+	if _, reason := r.m.Receive(r.now, at(routerC), adv); reason != ReasonNone {
 		t.Error(reason)
 	}
 	if got := r.m.Info().MasterInterval; got != 10*ms {
@@ -75,7 +75,7 @@ func TestReceive_tolerates_other_addresses_and_tells(t *testing.T) {
 		r.start()
 		adv := r.m.advertisement(greater)
 		adv.Addresses = []netip.Addr{virtual, second}
-		if _, reason := r.m.Receive(r.now, routerC, adv); reason != ReasonNone {
+		if _, reason := r.m.Receive(r.now, at(routerC), adv); reason != ReasonNone {
 			t.Error(reason)
 		}
 		if got := r.m.Info(); len(got.PeerAddresses) != 2 || got.MasterAddress != routerC {
@@ -96,12 +96,12 @@ func TestReceive_ignores_the_order_of_addresses(t *testing.T) {
 	r.start()
 	adv := r.m.advertisement(greater)
 	adv.Addresses = []netip.Addr{second, virtual}
-	r.m.Receive(r.now, routerC, adv)
+	r.m.Receive(r.now, at(routerC), adv)
 	if got := r.m.Counters()["address_mismatch"]; got != 0 {
 		t.Error("an order is no mismatch")
 	}
 	adv.Addresses = []netip.Addr{second, second}
-	r.m.Receive(r.now, routerC, adv)
+	r.m.Receive(r.now, at(routerC), adv)
 	if got := r.m.Counters()["address_mismatch"]; got != 1 {
 		t.Error("a list with one address twice is a mismatch")
 	}
@@ -116,7 +116,7 @@ func TestCounters_count_what_happened(t *testing.T) {
 	r.m.Discarded(NumReasons) // out of range: nothing
 	r.m.Stop(r.now, "test")
 	r.m.Resume(r.now, sec)
-	r.m.Receive(r.now, routerC, r.advert(1))
+	r.m.Receive(r.now, at(routerC), r.advert(1))
 	got := r.m.Counters()
 	for name, want := range map[string]uint64{
 		"advertisements_received": 3,
@@ -163,7 +163,7 @@ func TestInfo_tells_of_a_peer_with_the_other_checksum(t *testing.T) {
 	r.start()
 	adv := r.advert(greater)
 	adv.PlainCSum = true
-	r.m.Receive(r.now, routerC, adv)
+	r.m.Receive(r.now, at(routerC), adv)
 	if !r.m.Info().PeerPlainCSum {
 		t.Error("not told")
 	}

@@ -30,9 +30,20 @@ func (m *Machine) sendZero() Send {
 func (m *Machine) announce(now time.Time) Announce {
 	m.counters.announced++
 	m.announced++
+	m.announcedAt = now
+	m.scheduleAnnouncement(now)
+	return Announce{m.cfg.Addresses}
+}
+
+// scheduleAnnouncement sets the time of the announcement that follows the last.
+func (m *Machine) scheduleAnnouncement(now time.Time) {
 	m.timers.announce = time.Time{}
-	if pause := announcePause(m.announced, m.cfg.GARPRepeat, m.cfg.GARPRefresh); pause > 0 {
-		m.timers.announce = now.Add(pause)
+	pause := announcePause(m.announced, m.cfg.GARPRepeat, m.cfg.GARPRefresh)
+	if pause == 0 {
+		return
 	}
-	return Announce{}
+	m.timers.announce = m.announcedAt.Add(pause)
+	if m.timers.announce.Before(now) {
+		m.timers.announce = now
+	}
 }

@@ -43,7 +43,7 @@ func (m *Machine) Info() Info {
 		Since:              m.since,
 		Transitions:        m.transitions,
 		LastReason:         m.lastReason,
-		MasterAddress:      m.master.addr,
+		MasterAddress:      m.master.Addr,
 		MasterPriority:     m.master.priority,
 		MasterInterval:     m.masterInterval,
 		MasterDownInterval: m.masterDownInterval(),

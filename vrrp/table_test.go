@@ -75,7 +75,7 @@ func TestTable(t *testing.T) {
 				r.T = t
 				r.bring(row.from)
 				src, priority := r.heard(name)
-				actions, reason := r.m.Receive(r.now, src, r.advert(priority))
+				actions, reason := r.m.Receive(r.now, at(src), r.advert(priority))
 				r.want(actions, row.actions)
 				r.state(row.to)
 				r.timer("Master_Down_Timer", r.m.timers.down, row.down)
