@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // action is something that is done to the network.
@@ -10,8 +11,9 @@ type action struct {
 	kind    string
 	router  int
 	sides   []int
-	virtual string  // switchover: of which virtual router; "": all
-	share   float64 // loss: of frames
+	virtual string        // switchover: of which virtual router; "": all
+	share   float64       // loss: of frames
+	by      time.Duration // step: of the wall clock
 }
 
 // String is the command of scenarios that does the same.
@@ -23,41 +25,68 @@ func (a action) String() string {
 	switch a.kind {
 	case "forget", "heal":
 		return a.kind + side
-	case "loss":
+	case "loss", "loss-to", "loss-from":
 		side += fmt.Sprintf(" %.2f", a.share)
+	case "step":
+		side = fmt.Sprintf(" %v", a.by)
 	case "switchover":
 		side = " " + a.virtual
+	case "cut", "mend", "deaf", "mute", "clear", "partition":
+	default: // done to a whole router
+		side = ""
 	}
 	return strings.TrimSpace(fmt.Sprintf("%s r%d%s", a.kind, a.router+1, side))
 }
 
 // act carries an action out; false: there is no such kind.
 func (l *Lab) act(a action) bool {
+	defer l.watch(l.checks.longest())
 	if l.actSwitch(a) {
 		return true
 	}
 	n := l.Routers[a.router]
 	switch a.kind {
-	case "start":
-		n.Begin()
-	case "crash":
-		n.Crash()
-	case "stop":
-		n.End()
-	case "freeze":
-		n.Freeze()
-	case "thaw":
-		n.Thaw()
 	case "switchover":
 		for _, v := range l.checks.virtual {
 			if a.virtual == "" || a.virtual == v.name {
 				n.Switchover(v.name)
 			}
 		}
-	case "cut", "mend", "loss", "deaf", "mute", "clear", "partition":
+	case "cut", "mend", "loss", "loss-to", "loss-from", "deaf", "mute", "clear", "partition":
 		for _, side := range a.sides {
 			l.actLink(a, n.Links[side])
 		}
+	default:
+		return l.actProcess(a, n)
+	}
+	return true
+}
+
+// actProcess does something to a router's process, or to its machine.
+func (l *Lab) actProcess(a action, n *Node) bool {
+	switch a.kind {
+	case "start":
+		n.Begin()
+	case "crash":
+		n.Crash()
+	case "off":
+		n.Crash()
+		for _, link := range n.Links {
+			l.actLink(action{kind: "cut", router: a.router}, link)
+		}
+	case "on":
+		for _, link := range n.Links {
+			l.actLink(action{kind: "mend", router: a.router}, link)
+		}
+		n.Begin()
+	case "stop":
+		n.End()
+	case "freeze":
+		n.Freeze()
+	case "thaw":
+		n.Thaw()
+	case "step":
+		n.StepWall(a.by)
 	default:
 		return false
 	}
@@ -94,6 +123,10 @@ func (l *Lab) actLink(a action, link *Link) {
 		link.Set(true)
 	case "loss":
 		link.lossUp, link.lossDown = a.share, a.share
+	case "loss-to":
+		link.lossDown = a.share
+	case "loss-from":
+		link.lossUp = a.share
 	case "deaf":
 		link.lossDown = 1
 	case "mute":

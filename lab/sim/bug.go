@@ -23,6 +23,7 @@ const (
 	bugHasty           // its clock runs at twice the speed
 	bugLatePublish     // serves the virtual MACs a while after it says so
 	bugSlow            // its clock runs at half the speed
+	bugWallClock       // it lives by the wall clock
 )
 
 // swallows reports whether the bug keeps a frame from being sent, and may

@@ -33,6 +33,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"takes over too soon", bugHasty, "too early"},
 		{"publishes after it speaks", bugLatePublish, "was lost"},
 		{"speaks too seldom", bugSlow, "masters on island"},
+		{"is late", bugSlow, "which is later than"},
+		{"lives by the wall clock", bugWallClock, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			const most = 200

@@ -15,7 +15,7 @@ const (
 	late       = 1.03
 	transit    = 100 * time.Millisecond // a probe that is not there by then is lost
 	maxFound   = 20
-	maxRouters = 4
+	maxRouters = 7
 )
 
 // checker watches the wires, the switches' tables and what hosts receive. It
@@ -39,7 +39,6 @@ type checker struct {
 	faultAt   time.Time // the last fault, or its end
 	plannedAt time.Time
 	started   bool
-	Faults    int
 }
 
 // virtualRouter is what all routers are configured with alike.
@@ -139,6 +138,7 @@ func (c *checker) begin() {
 		c.judge()
 		if c.settled() {
 			c.oneMaster()
+			c.bestMaster()
 		}
 		c.gatewaysKnown()
 		c.w.After(c.tick, next)
@@ -201,6 +201,26 @@ func (c *checker) settled() bool {
 	return c.steady() && c.w.now.Sub(c.plannedAt) >= c.bound+c.hold
 }
 
+// longest returns the longest interval.
+func (c *checker) longest() time.Duration {
+	var longest time.Duration
+	for _, m := range c.members {
+		longest = max(longest, m.spec.Interval)
+	}
+	return longest
+}
+
+// patience is how long beyond the settling of the network the best router may
+// leave mastership to a lesser one: its preemption delay, and then the wait
+// for an advertisement to preempt.
+func (c *checker) patience() time.Duration {
+	var delay time.Duration
+	for _, m := range c.members {
+		delay = max(delay, m.spec.PreemptDelay)
+	}
+	return time.Duration(late*float64(delay)) + c.bound
+}
+
 // capable reports whether a router can be master for an island of a side.
 func (m *member) capable(side, island int) bool { return !m.stopping && m.attached(side, island) }
 
@@ -209,42 +229,4 @@ func (m *member) attached(side, island int) bool {
 	n := m.node
 	l := n.Links[side]
 	return n.alive && !n.frozen && l.up && l.sw.islandOf(l) == island
-}
-
-// oneMaster checks that each virtual router has one master on each part of
-// each LAN, and that the switch knows the virtual MAC behind it.
-func (c *checker) oneMaster() {
-	for i, v := range c.virtual {
-		for island := range 2 {
-			var speakers []*member
-			capable := 0
-			for _, m := range c.members {
-				if !m.capable(v.side, island) {
-					continue
-				}
-				capable++
-				if m.voices[i].heardLately() {
-					speakers = append(speakers, m)
-				}
-			}
-			if capable == 0 {
-				continue
-			}
-			if len(speakers) != 1 {
-				c.report("%s has %d masters on island %d of %s: %v", v.name, len(speakers), island, v.sw.Name, names(speakers))
-				continue
-			}
-			if l := speakers[0].node.Links[v.side]; v.sw.portOf(island, v.mac) != l {
-				c.report("%s: switch %s does not have the virtual MAC behind the master %s", v.name, v.sw.Name, speakers[0].node.Name)
-			}
-		}
-	}
-}
-
-func names(ms []*member) []string {
-	var list []string
-	for _, m := range ms {
-		list = append(list, m.node.Name)
-	}
-	return list
 }

@@ -14,10 +14,39 @@ func (c *checker) begins(n *Node) {
 	m.stopping = false // only now does it count
 }
 
-// ends: a router's process is asked to stop.
-func (c *checker) ends(n *Node) {
+// ends: a router's process is asked to stop. What is returned is to be called
+// when it has been.
+func (c *checker) ends(n *Node) (asked func()) {
 	c.members[n.id].stopping = true
 	c.planned()
+	return c.mustGiveUp(n, "")
+}
+
+// handsOver: a router is asked to hand over a virtual router, "" all.
+func (c *checker) handsOver(n *Node, virtual string) (asked func()) {
+	c.planned()
+	return c.mustGiveUp(n, virtual)
+}
+
+// mustGiveUp: a router must say priority 0 now for what it is master of.
+func (c *checker) mustGiveUp(n *Node, virtual string) (asked func()) {
+	var speaking []*voice
+	for _, v := range c.members[n.id].voices {
+		if virtual != "" && v.vr.name != virtual {
+			continue
+		}
+		v.askedAt = c.w.now
+		if v.speaking && !v.unsure {
+			speaking = append(speaking, v)
+		}
+	}
+	return func() {
+		for _, v := range speaking {
+			if v.speaking {
+				c.report("%s was told to give up %s, and has not said priority 0", n.Name, v.vr.name)
+			}
+		}
+	}
 }
 
 // dies: a router's process is gone.
@@ -44,6 +73,9 @@ func (c *checker) thaws(n *Node) {
 	m := c.members[n.id]
 	lease := max(20*time.Millisecond, min(2*m.spec.Interval, 2*time.Second))
 	if c.w.now.Sub(m.frozenAt) <= time.Duration(late*float64(lease)) {
+		for _, v := range m.voices {
+			v.unsure = v.speaking
+		}
 		return
 	}
 	for _, v := range m.voices {

@@ -16,12 +16,16 @@ type voice struct {
 	lastAdvert time.Time // of its own
 	src        []byte    // what its advertisements come from
 	announced  uint64    // which addresses since it became master, as a bit set
+	notices    [2]pace   // by address: its announcements since then
+	adverts    pace      // since then
+	unsure     bool      // it stood still, and may have noticed or not: then it is backup
 
 	mutedAt     time.Time // it was told that another is master
 	notBefore   time.Time // it may take over
 	heardAt     time.Time // what notBefore is due to, and
 	before      time.Time // what notBefore was until then
 	mayForward  time.Time // until then it may still serve the virtual MAC
+	askedAt     time.Time // it was told to give mastership away
 	handedOver  bool      // gave mastership away and does not take it back
 	heardMaster bool      // since then
 }
@@ -33,8 +37,12 @@ func (v *voice) spanFor(interval time.Duration) time.Duration {
 
 // heardLately reports that the router's advertisements come as they should.
 func (v *voice) heardLately() bool {
-	period := time.Duration(late*float64(v.m.spec.Interval)) + 2*v.m.spec.Late + 5*time.Millisecond
-	return v.speaking && v.m.node.w.now.Sub(v.lastAdvert) <= period
+	return v.speaking && v.m.node.w.now.Sub(v.lastAdvert) <= v.period()
+}
+
+// period is the longest time between two advertisements of a master.
+func (v *voice) period() time.Duration {
+	return time.Duration(late*float64(v.m.spec.Interval)) + 2*v.m.spec.Late + 5*time.Millisecond
 }
 
 // begin: the process or its interface has started. It must listen first.
@@ -122,6 +130,9 @@ func (v *voice) says(c *checker, s *said) {
 	}
 	if s.notice && s.srcMAC == v.vr.mac {
 		v.announced |= 1 << addr
+		if !v.notices[addr].allows(now, noticesMax, time.Duration(early*float64(time.Second))) {
+			c.report("%s announces %x of %s more than %d times in a second", v.m.node.Name, s.claims, v.vr.name, noticesMax)
+		}
 		v.crossed(c)
 	}
 }
@@ -151,24 +162,66 @@ func (v *voice) advertises(c *checker, a *heardAdvert, mac [6]byte) {
 	case a.priority == 0 && !v.speaking && now.Sub(v.mutedAt) > graceMute:
 		c.report("%s gives up %s, which it did not have", v.m.node.Name, v.vr.name)
 	case a.priority == 0:
+		if now.Sub(v.askedAt) > graceMute {
+			c.report("%s gives up %s unasked", v.m.node.Name, v.vr.name)
+		}
 		v.speaking, v.mutedAt = false, now
 		v.handedOver, v.heardMaster = !v.m.stopping, false
 		v.mayForward = now.Add(time.Duration(late * float64(c.hold)))
 		v.notBefore = now.Add(time.Duration(early * float64(v.m.spec.hold())))
 	case v.speaking, now.Sub(v.mutedAt) <= graceHear:
-		if now.Sub(v.lastAdvert) > 2*v.m.spec.Interval { // it was silent for a while, by right
-			v.since = now
-		}
-		v.lastAdvert = now
+		v.onTime(c)
 	default:
 		justHeard := now.Sub(v.heardAt) <= graceHear && !now.Before(v.before)
 		if now.Before(v.notBefore) && !justHeard {
 			c.report("%s takes over %s %v too early", v.m.node.Name, v.vr.name, v.notBefore.Sub(now))
 		}
 		v.speaking, v.since, v.lastAdvert, v.announced, v.handedOver = true, now, now, 0, false
+		v.notices, v.adverts, v.unsure = [2]pace{}, pace{}, false
 		c.w.watch(v.m.spec.Interval / 4)
 		c.w.After(graceMute, func() { v.announcedAll(c) })
 	}
+}
+
+// Limits of what a master may say.
+const (
+	noticesMax = 3  // announcements of an address in a second (RFC 9568 asks for one in all)
+	advertsMax = 22 // advertisements in any interval, whose halves belong to two of the master's: its own, and ten that others provoke, in each
+)
+
+// onTime sees to it that a master advertises neither too seldom nor too often.
+func (v *voice) onTime(c *checker) {
+	now := c.w.now
+	gap := now.Sub(v.lastAdvert)
+	if gap > 2*v.m.spec.Interval { // it was silent for a while, by right
+		v.since = now
+	}
+	if v.unsure {
+		v.notices = [2]pace{} // it may be master anew
+	}
+	if most := v.period(); gap > most && !v.unsure && v.speaking {
+		c.report("%s advertises %s after %v, which is later than %v", v.m.node.Name, v.vr.name, gap, most)
+	}
+	if !v.adverts.allows(now, advertsMax, time.Duration(early*float64(v.m.spec.Interval))) {
+		c.report("%s advertises %s more than %d times in an interval", v.m.node.Name, v.vr.name, advertsMax)
+	}
+	v.lastAdvert, v.unsure = now, false
+}
+
+// pace remembers when something was done last, to find what is done too often.
+type pace struct {
+	at [advertsMax]time.Time
+	n  int
+}
+
+// allows notes that something is done now, and reports whether that is at most
+// the given number of times within the given time.
+func (p *pace) allows(now time.Time, most int, within time.Duration) bool {
+	slot := &p.at[p.n%most]
+	ok := p.n < most || now.Sub(*slot) >= within
+	*slot = now
+	p.n++
+	return ok
 }
 
 // hold is how long a router that has handed over waits for a successor.

@@ -34,6 +34,7 @@ func DefaultSpec(name string) Spec {
 var (
 	virtualNames = [2][2]string{{"lan4", "lan6"}, {"wan4", "wan6"}}
 	sideNames    = [2]string{"lan", "wan"}
+	familyNames  = [2]string{"IPv4", "IPv6"}
 )
 
 // Lab is the network of all scenarios: a LAN with a host, an upstream net with

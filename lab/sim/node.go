@@ -45,6 +45,7 @@ type Node struct {
 	timer   int       // the number of the one that is set
 	known   []bool    // by port: it has been told that the link is up
 
+	wall     time.Duration // how far its wall clock has been stepped
 	asleep   time.Duration // planted: how long its clock stood still
 	frozenAt time.Time
 }
@@ -71,9 +72,21 @@ func (w *World) newNode(name, text string, switches ...*Switch) (*Node, error) {
 	return n, nil
 }
 
-// clock returns the router's own time, which runs at its own rate.
+// clock returns the router's own time, which runs at its own rate: that since
+// boot, which nobody can step, and not the wall clock's.
 func (n *Node) clock() time.Time {
-	return Start.Add(time.Duration(float64(n.w.Elapsed()-n.asleep) * n.planted.rate(n.Rate)))
+	boot := Start.Add(time.Duration(float64(n.w.Elapsed()-n.asleep) * n.planted.rate(n.Rate)))
+	if n.planted == bugWallClock {
+		return boot.Add(n.wall)
+	}
+	return boot
+}
+
+// StepWall steps the wall clock of the router's machine, as date or an NTP
+// client does. Nothing may come of it.
+func (n *Node) StepWall(by time.Duration) {
+	n.w.note("%s has its wall clock stepped by %v", n.Name, by)
+	n.wall += by
 }
 
 // Begin starts the router's process.
@@ -116,8 +129,9 @@ func (n *Node) End() {
 		return
 	}
 	n.w.note("%s is asked to stop", n.Name)
-	n.w.checks.ends(n)
+	asked := n.w.checks.ends(n)
 	n.turn(func(now time.Time) []router.Action { return n.router.Stop(now, "shutdown") })
+	asked()
 }
 
 // Freeze stops the process as SIGSTOP does; Thaw lets it go on.
@@ -385,7 +399,7 @@ func (n *Node) Switchover(name string) {
 	if !n.alive || n.frozen {
 		return
 	}
-	n.w.checks.planned()
+	asked := n.w.checks.handsOver(n, name)
 	n.turn(func(now time.Time) []router.Action {
 		actions, err := n.router.Switchover(now, name)
 		if err != nil {
@@ -393,4 +407,5 @@ func (n *Node) Switchover(name string) {
 		}
 		return actions
 	})
+	asked()
 }

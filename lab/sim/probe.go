@@ -48,7 +48,7 @@ func (w *World) startFlows(lan, wan *Host, families [2]bool, period time.Duratio
 		if !on {
 			continue
 		}
-		name := [2]string{"IPv4", "IPv6"}[family]
+		name := familyNames[family]
 		w.addFlow(&flow{name: "lan -> wan " + name, from: lan, to: wan, side: 0, v6: family == 1}, period)
 		w.addFlow(&flow{name: "wan -> lan " + name, from: wan, to: lan, side: 1, v6: family == 1}, period)
 	}

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -10,18 +9,21 @@ import (
 type Outcome struct {
 	Lab    *Lab
 	Seed   uint64
-	Faults int // and planned changes
+	Faults map[string]int // and planned changes, by kind
 	Probes int
 	Due    int // of them: the network owed delivery
 	Lost   int // by right: while a fault was going on
+	steps  []step
 }
 
 // walk is a random run: a network and faults drawn from a seed.
 type walk struct {
 	*Lab
-	draw   *rand.Rand // apart from the network's own dice
-	faults int
+	seed   uint64
+	draw   *rand.Rand    // apart from the network's own dice
 	unit   time.Duration // the longest interval
+	steps  []step
+	faults map[string]int
 }
 
 // RunSeed draws a network and faults from a seed, runs them, mends everything,
@@ -29,16 +31,10 @@ type walk struct {
 func RunSeed(seed uint64, record bool) *Outcome { return runSeed(seed, record, noBug) }
 
 func runSeed(seed uint64, record bool, planted bug) *Outcome {
-	w := &walk{draw: rand.New(rand.NewPCG(seed, 0x77616c6b))}
-	w.build(seed)
-	if record {
-		w.Record()
-	}
-	w.Routers[0].planted = planted
-	w.Begin()
-	for i, n := range w.Routers {
+	w := newWalk(seed, record, planted)
+	for i := range w.Routers {
 		if i == 0 || w.draw.IntN(8) > 0 {
-			n.Begin()
+			w.do(action{kind: "start", router: i})
 			w.pause()
 		}
 	}
@@ -48,8 +44,25 @@ func runSeed(seed uint64, record bool, planted bug) *Outcome {
 	}
 	w.mend()
 	w.rest()
-	w.Run(5 * w.unit)
-	o := &Outcome{Lab: w.Lab, Seed: seed, Faults: w.faults}
+	w.wait(w.checks.patience() + 5*w.unit)
+	return w.outcome()
+}
+
+// newWalk draws the network of a seed and starts its checks.
+func newWalk(seed uint64, record bool, planted bug) *walk {
+	w := &walk{seed: seed, draw: rand.New(rand.NewPCG(seed, 0x77616c6b)), faults: map[string]int{}}
+	w.build(seed)
+	if record {
+		w.Record()
+	}
+	w.Routers[0].planted = planted
+	w.Begin()
+	return w
+}
+
+// outcome sums the run up.
+func (w *walk) outcome() *Outcome {
+	o := &Outcome{Lab: w.Lab, Seed: w.seed, Faults: w.faults, steps: w.steps}
 	for _, f := range w.flows {
 		o.Probes += len(f.probes)
 		for i := range f.probes {
@@ -64,104 +77,61 @@ func runSeed(seed uint64, record bool, planted bug) *Outcome {
 	return o
 }
 
-// build draws the network: two to four routers.
-func (w *walk) build(seed uint64) {
-	intervals := []time.Duration{10, 20, 50, 100, 100, 200, 500, 1000}
-	interval := intervals[w.draw.IntN(len(intervals))] * time.Millisecond
-	version, mixed := 3, w.draw.IntN(6) == 0
-	families := [][2]bool{{true, false}, {false, true}, {true, true}}[w.draw.IntN(3)]
-	if w.draw.IntN(8) == 0 {
-		version, mixed, interval, families = 2, false, time.Second, [2]bool{true, false}
-	}
-	longest := interval
-	if mixed {
-		longest = time.Second
-	}
-	w.Lab = NewLab(seed, families, longest/2)
-	w.dense = max(longest/25, time.Millisecond)
-	preempt := w.draw.IntN(5) > 0
-	priorities := w.priorities()
-	for i := range 2 + w.draw.IntN(maxRouters-1) {
-		s := DefaultSpec(fmt.Sprintf("r%d", i+1))
-		s.Version, s.Interval, s.Priority, s.Preempt = version, interval, priorities[i], preempt
-		if mixed {
-			s.Interval = intervals[w.draw.IntN(len(intervals))] * time.Millisecond
-		}
-		s.Drain = max(2*interval, 50*time.Millisecond)
-		if mixed || w.draw.IntN(4) == 0 {
-			s.Drain = time.Second
-		}
-		s.Rate = 0.995 + w.draw.Float64()/100
-		if w.draw.IntN(3) == 0 {
-			s.Late = s.Interval / 50
-		}
-		if w.draw.IntN(10) == 0 {
-			s.PreemptDelay = 5 * s.Interval
-		}
-		w.unit = max(w.unit, s.Interval)
-		if _, err := w.Add(s); err != nil {
-			panic("sim: a drawn network is not valid: " + err.Error())
-		}
-	}
-}
-
-// priorities draws them, mostly well apart, in any order.
-func (w *walk) priorities() []int {
-	list := []int{200, 150, 100, 50}
-	switch w.draw.IntN(6) {
-	case 0:
-		list = []int{100, 100, 100, 100}
-	case 1:
-		for i := range list {
-			list[i] = 1 + w.draw.IntN(254)
-		}
-	}
-	w.draw.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	return list
-}
+// do and wait carry a step out.
+func (w *walk) do(a action)          { w.take(step{do: a}) }
+func (w *walk) wait(d time.Duration) { w.take(step{wait: d}) }
 
 // pause lets a moment pass: none, or some intervals.
 func (w *walk) pause() {
 	if w.draw.IntN(4) > 0 {
-		w.Run(time.Duration(w.draw.Float64() * w.draw.Float64() * 8 * float64(w.unit)))
+		w.wait(time.Duration(w.draw.Float64() * w.draw.Float64() * 8 * float64(w.unit)))
 	}
 }
 
 // rest lets the network settle, and a little more.
 func (w *walk) rest() {
 	young := max(0, w.checks.faultAt.Sub(w.now))
-	w.Run(young + w.checks.bound + w.checks.hold + 3*w.unit)
+	w.wait(young + w.checks.bound + w.checks.hold + 3*w.unit)
 }
 
-// do carries an action out.
-func (w *walk) do(a action) {
-	w.faults++
-	w.act(a)
-	w.watch(w.unit)
+// pairs are what may happen to a router or a switch, and what undoes it.
+// What stands twice happens twice as often.
+var pairs = [][2]string{
+	{"crash", "start"},
+	{"off", "on"},
+	{"freeze", "thaw"},
+	{"freeze", "thaw"},
+	{"stop", "start"},
+	{"stop", "start"},
+	{"cut", "mend"},
+	{"loss", "clear"},
+	{"loss-to", "clear"},
+	{"loss-from", "clear"},
+	{"deaf", "clear"},
+	{"mute", "clear"},
+	{"partition", "heal"},
+	{"switchover", ""},
+	{"switchover", ""},
+	{"forget", ""},
+	{"step", ""},
 }
 
-// something lets something happen to a router or a switch, mostly with its end.
+// something lets something happen, mostly with its end.
 func (w *walk) something() {
-	a := action{router: w.draw.IntN(len(w.Routers)), sides: [][]int{{0}, {1}, {0, 1}}[w.draw.IntN(3)]}
-	pairs := [][2]string{
-		{"crash", "start"},
-		{"crash", "start"},
-		{"freeze", "thaw"},
-		{"freeze", "thaw"},
-		{"stop", "start"},
-		{"stop", "start"},
-		{"cut", "mend"},
-		{"loss", "clear"},
-		{"deaf", "clear"},
-		{"mute", "clear"},
-		{"partition", "heal"},
-		{"switchover", ""},
-		{"switchover", ""},
-		{"forget", ""},
-	}
 	p := pairs[w.draw.IntN(len(pairs))]
-	a.share = 0.2 * w.draw.Float64()
-	a.kind = p[0]
+	a := action{kind: p[0], router: w.draw.IntN(len(w.Routers)), sides: [][]int{{0}, {1}, {0, 1}}[w.draw.IntN(3)]}
+	switch a.kind {
+	case "loss", "loss-to", "loss-from":
+		a.share = float64(1+w.draw.IntN(50)) / 100
+	case "step":
+		a.by = time.Duration(w.draw.Int64N(int64(2*time.Hour))) - time.Hour
+	case "partition": // of more than one, mostly
+		for i := range w.Routers {
+			if w.draw.IntN(3) == 0 {
+				w.do(action{kind: a.kind, router: i, sides: a.sides})
+			}
+		}
+	}
 	w.do(a)
 	if w.draw.IntN(2) == 0 {
 		w.rest()
@@ -180,9 +150,20 @@ func (w *walk) something() {
 // mend undoes all that is still broken.
 func (w *walk) mend() {
 	w.do(action{kind: "heal", sides: []int{0, 1}})
-	for i := range w.Routers {
-		for _, kind := range []string{"mend", "clear", "thaw", "start"} {
-			w.act(action{kind: kind, router: i, sides: []int{0, 1}})
+	for i, n := range w.Routers {
+		for side, l := range n.Links {
+			if !l.up {
+				w.do(action{kind: "mend", router: i, sides: []int{side}})
+			}
+			if l.lossUp > 0 || l.lossDown > 0 {
+				w.do(action{kind: "clear", router: i, sides: []int{side}})
+			}
+		}
+		if n.frozen {
+			w.do(action{kind: "thaw", router: i})
+		}
+		if !n.alive {
+			w.do(action{kind: "start", router: i})
 		}
 	}
 }

@@ -28,6 +28,40 @@ func TestRunsRepeat(t *testing.T) {
 	}
 }
 
+// A run written down as a scenario is the same run, frame by frame.
+func TestARunAsAScenarioIsTheSameRun(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		o := RunSeed(seed, true)
+		s := newScript()
+		s.recorded = true
+		if _, err := s.play(o.scenario(o.steps)); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+			continue
+		}
+		if s.lab.Digest() != o.Lab.Digest() || !slices.Equal(s.lab.Trace, o.Lab.Trace) {
+			t.Errorf("seed %d: the scenario runs otherwise", seed)
+		}
+	}
+}
+
+// What shrinking leaves still fails, and nothing in it can be left out.
+func TestShrinkingLeavesWhatMatters(t *testing.T) {
+	o := runSeed(2, false, bugNoZero)
+	if len(o.Lab.Violations()) == 0 {
+		t.Fatal("the seed does not fail any more: choose another")
+	}
+	fails := func(steps []step) bool { return len(replay(o.Seed, steps, false, bugNoZero).Lab.Violations()) > 0 }
+	left := shrink(o.Seed, o.steps, bugNoZero)
+	if !fails(left) || len(left) >= len(o.steps) {
+		t.Errorf("%d steps of %d are left; they fail: %v", len(left), len(o.steps), fails(left))
+	}
+	for i, s := range left {
+		if s.do.kind != "" && fails(without(left, i)) {
+			t.Errorf("%q could be left out of\n%s", s, o.scenario(left))
+		}
+	}
+}
+
 // The checkers see frames and tables; what they read them with is their own.
 func TestCheckersShareNoCodeWithTheRouter(t *testing.T) {
 	files, _ := filepath.Glob("check*.go")

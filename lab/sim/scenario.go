@@ -19,15 +19,22 @@ type script struct {
 	seed     uint64
 	families [2]bool
 	period   time.Duration
+	dense    time.Duration
 	begun    bool
-	traced   int // lines of the trace that "trace" has shown
+	recorded bool // the frames go into a digest
+	traced   int  // lines of the trace that "trace" has shown
 }
 
 // RunScenario runs a scenario and returns it with the output that its commands
 // gave now. An error tells of a command that cannot be, an expectation that
 // was not met, or what the checkers found.
-func RunScenario(text string) (string, error) {
-	s := &script{seed: 1, families: [2]bool{true, false}, period: 10 * time.Millisecond}
+func RunScenario(text string) (string, error) { return newScript().play(text) }
+
+func newScript() *script {
+	return &script{seed: 1, families: [2]bool{true, false}, period: 10 * time.Millisecond}
+}
+
+func (s *script) play(text string) (string, error) {
 	var out strings.Builder
 	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
 		if strings.HasPrefix(line, outputIndent) {
@@ -57,6 +64,10 @@ func RunScenario(text string) (string, error) {
 func (s *script) network() *Lab {
 	if s.lab == nil {
 		s.lab = NewLab(s.seed, s.families, s.period)
+		s.lab.dense = s.dense
+		if s.recorded {
+			s.lab.Record()
+		}
 	}
 	return s.lab
 }
@@ -92,7 +103,9 @@ func (s *script) set(what string, args []string) (err error) {
 	case "seed":
 		s.seed, err = strconv.ParseUint(args[0], 10, 64)
 	case "probes":
-		s.period, err = time.ParseDuration(args[0])
+		if s.period, err = time.ParseDuration(args[0]); err == nil && len(args) > 1 {
+			s.dense, err = time.ParseDuration(args[1])
+		}
 	case "families":
 		s.families = [2]bool{slices.Contains(args, "IPv4"), slices.Contains(args, "IPv6")}
 	}
@@ -119,6 +132,8 @@ func (s *script) router(args []string) error {
 			spec.Drain, err = time.ParseDuration(value)
 		case "clock":
 			spec.Rate, err = strconv.ParseFloat(value, 64)
+		case "late":
+			spec.Late, err = time.ParseDuration(value)
 		default:
 			err = fmt.Errorf("router has no key %s", key)
 		}
@@ -128,6 +143,12 @@ func (s *script) router(args []string) error {
 	}
 	_, err := s.network().Add(spec)
 	return err
+}
+
+// command is the command that adds a router of this kind.
+func (s *Spec) command() string {
+	return fmt.Sprintf("router %s priority %d interval %v version %d preempt %v preempt_delay %v drain %v clock %v late %v",
+		s.Name, s.Priority, s.Interval, s.Version, s.Preempt, s.PreemptDelay, s.Drain, s.Rate, s.Late)
 }
 
 // run lets time pass; the first time it starts checks and probes.
@@ -186,6 +207,9 @@ func (s *script) act(command string, args []string) error {
 		a.virtual = last
 		if share, err := strconv.ParseFloat(last, 64); err == nil {
 			a.share = share
+		}
+		if by, err := time.ParseDuration(last); err == nil {
+			a.by = by
 		}
 	}
 	if !s.lab.act(a) {

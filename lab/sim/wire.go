@@ -158,6 +158,9 @@ func (s *Switch) Heal() {
 // islandOf returns the island of a link.
 func (s *Switch) islandOf(l *Link) int { return s.island[l.swPort] }
 
+// island returns the island of the switch that the link leads to.
+func (l *Link) island() int { return l.sw.islandOf(l) }
+
 // portOf returns the link that a MAC was learned behind on an island, or nil.
 func (s *Switch) portOf(island int, mac [6]byte) *Link {
 	if p, ok := s.table[place{island, mac}]; ok {
