@@ -132,14 +132,24 @@ func TestBroadcast(t *testing.T) {
 	}
 }
 
-// What is refused today is checked all the same: one error more.
-func TestKeysOfLaterAreChecked(t *testing.T) {
+func TestAuthenticationIsChecked(t *testing.T) {
 	v2 := one("addresses = [\"192.0.2.1\"]\nversion = 2\n")
 	for _, tt := range []struct{ text, want string }{
 		{v2 + "auth = { type = \"none\", key = \"k\" }\n", "auth has a key and type"},
 		{v2 + "auth = { type = \"password\" }\n", "key is missing"},
 		{v2 + "auth = { type = \"ah\", key = \"\" }\n", "key is empty"},
 		{v2 + "auth = { type = \"md5\", key = \"k\" }\n", `type "md5" is not known`},
+		{v2 + "auth = { type = \"password\", key = \"ninebytes\" }\n", "at most 8"},
+		{one("addresses = [\"192.0.2.1\"]\nauth = { type = \"ah\", key = \"k\" }\n"), "of version 2 alone"},
+	} {
+		checkError(t, tt.text, tt.want)
+	}
+}
+
+// What is refused today is checked all the same: one error more.
+func TestKeysOfLaterAreChecked(t *testing.T) {
+	v2 := one("addresses = [\"192.0.2.1\"]\nversion = 2\n")
+	for _, tt := range []struct{ text, want string }{
 		{v2 + "[[bfd]]\nname = \"b\"\npeer = \"203.0.113.1\"\n", "is in no prefix of an interface"},
 		{v2 + "[bgp]\nasn = 65001\n[[bgp.neighbor]]\nname = \"n\"\naddress = \"192.0.2.9\"\nasn = 1\nfamilies = []\n", "families is empty"},
 		{v2 + "[bgp]\nasn = 4294967295\n", "write 1 to 4294967294"},

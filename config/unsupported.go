@@ -23,7 +23,6 @@ var notYet = []struct {
 	{"vrrp.fast_detect", only(false), "remove it or write false"},
 	{"vrrp.damping", only(false), "remove it or write false"},
 	{"vrrp.group", nothing, "remove it: each virtual router changes its state alone"},
-	{"vrrp.auth", noAuth, `remove it or write { type = "none" }`},
 	{"vrrp.track", emptyList, "remove it or write []"},
 	{"check", nothing, "remove these tables"},
 	{"notify", nothing, "remove these tables"},
@@ -39,11 +38,6 @@ func emptyList(v *value) bool { return v.items != nil && len(v.items) == 0 }
 func only(want any) func(*value) bool { return func(v *value) bool { return v.is(want) } }
 func anythingBut(unwanted any) func(*value) bool {
 	return func(v *value) bool { return !v.is(unwanted) }
-}
-
-func noAuth(v *value) bool {
-	kind, given := v.keys["type"]
-	return v.keys != nil && v.keys["key"] == nil && (!given || kind.is("none"))
 }
 
 // refuse notes every key of the file whose function does not exist yet.

@@ -183,7 +183,7 @@ func TestChecksumPlainIsForVersion3OverIPv4(t *testing.T) {
 
 func TestInertValuesOfWhatIsNotYetSupportedAreFine(t *testing.T) {
 	text := "[router]\nwatchdog = \"0.1s\"\n[import]\nmirror = false\n" + fmt.Sprintf(link, "host_tap = false\n") +
-		"addresses = [\"192.0.2.1\"]\nfast_detect = false\ndamping = false\ntrack = []\npeers = []\nauth = { type = \"none\" }\n"
+		"addresses = [\"192.0.2.1\"]\nfast_detect = false\ndamping = false\ntrack = []\npeers = []\n"
 	cfg := mustParse(t, text)
 	if cfg.VRRP[0].Peers != nil {
 		t.Errorf("peers: %v", cfg.VRRP[0].Peers)
@@ -196,7 +196,6 @@ func TestInertValuesOfWhatIsNotYetSupportedAreFine(t *testing.T) {
 		"damping = false":     "damping = true",
 		"track = []":          "track = [{ interface = \"lan\" }]",
 		"peers = []":          "group = \"gw\"",
-		"auth = { type = \"n": "version = 2\nauth = { key = \"k\", type = \"password\" } #",
 	} {
 		checkError(t, strings.Replace(text, old, inert, 1), "is not yet supported; ")
 	}
@@ -208,5 +207,19 @@ func TestDurationsArriveExactly(t *testing.T) {
 	got := cfg.VRRP[0].Config
 	if got.Interval != want.Interval || got.PreemptDelay != want.PreemptDelay || got.GARPRefresh != want.GARPRefresh || got.Drain != 0 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAuthenticationArrives(t *testing.T) {
+	for text, want := range map[string]vrrp.Auth{
+		"":                         {},
+		`auth = { type = "none" }`: {},
+		`auth = { type = "password", key = "12345678" }`:                         {Type: vrrp.AuthPassword, Key: "12345678"},
+		`auth = { type = "ah", key = "sixteen bytes or more are a key for AH" }`: {Type: vrrp.AuthAH, Key: "sixteen bytes or more are a key for AH"},
+	} {
+		cfg := mustParse(t, one("addresses = [\"192.0.2.1\"]\nversion = 2\n"+text+"\n"))
+		if got := cfg.VRRP[0].Auth; got != want {
+			t.Errorf("%s: got %+v", text, got)
+		}
 	}
 }

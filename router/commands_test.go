@@ -188,11 +188,30 @@ func (w words) advert() []byte {
 	v := newVirtual(&w.s.router.cfg.VRRP[0], 0)
 	for _, other := range w.s.router.virtual {
 		if other.cfg.IPv6() == src.Is6() {
-			v = other
+			v = &virtual{cfg: other.cfg, port: other.port, mac: other.mac}
 		}
 	}
 	dst := w.addr("to", group.String())
-	return advertFrame(v, &adv, src, dst, packet.MulticastMAC(group), vrrp.VirtualMAC(adv.VRID, src.Is6()))
+	if adv.Version == 2 {
+		w.authenticate(&adv, v)
+	}
+	return advertFrame(v, &adv, envelope{
+		src: src, dst: dst, from: vrrp.VirtualMAC(adv.VRID, src.Is6()), to: packet.MulticastMAC(group),
+		sequence: uint32(w.number("sequence", "0")),
+	})
+}
+
+// authenticate gives an advertisement the authentication of auth= (none,
+// password or ah) with key=, by which it is sealed.
+func (w words) authenticate(adv *vrrp.Advertisement, v *virtual) {
+	adv.AuthType = map[string]vrrp.AuthType{"none": 0, "password": vrrp.AuthPassword, "ah": vrrp.AuthAH}[w.value("auth", "none")]
+	key := w.value("key", "")
+	if adv.AuthType == vrrp.AuthPassword {
+		copy(adv.AuthData[:], key)
+	}
+	cfg := *v.cfg
+	cfg.Auth.Key = key
+	v.cfg = &cfg
 }
 
 // arp is an ARP frame: from= target= mac= (sender) to= (frame's destination).

@@ -46,16 +46,19 @@ func (r *Router) receive(now time.Time, in uint16, frame []byte) {
 		r.receiveARP(now, in, eth)
 	case packet.EtherTypeIPv4:
 		ip, ok := packet.ParseIPv4(eth.Payload())
-		if !ok || ip.Protocol() != packet.ProtoVRRP || ip.FragmentOffset() != 0 || ip.MoreFragments() {
+		if !ok || ip.Protocol() != packet.ProtoVRRP && ip.Protocol() != packet.ProtoAH ||
+			ip.FragmentOffset() != 0 || ip.MoreFragments() {
 			r.counters.malformed++
 			return
 		}
-		r.receiveVRRP(now, in, eth.Src(), ip.Src(), ip.Dst(), ip.TTL(), ip.Payload())
+		adv, reason := vrrp.ParseIPv4(ip)
+		r.receiveVRRP(now, in, vrrp.Sender{Addr: ip.Src(), MAC: eth.Src()}, adv, reason)
 	case packet.EtherTypeIPv6:
 		ip, ok := packet.ParseIPv6(eth.Payload())
 		switch {
 		case ok && ip.NextHeader() == packet.ProtoVRRP:
-			r.receiveVRRP(now, in, eth.Src(), ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
+			adv, reason := vrrp.Parse(ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
+			r.receiveVRRP(now, in, vrrp.Sender{Addr: ip.Src(), MAC: eth.Src()}, adv, reason)
 		case ok && ip.NextHeader() == packet.ProtoICMPv6:
 			r.receiveND(now, in, frame)
 		default:

@@ -225,7 +225,7 @@ func TestAdvertisementFrames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := advertFrame(v, &a, netip.MustParseAddr(c.src), group, packet.MulticastMAC(group), v.mac)
+		got := advertFrame(v, &a, envelope{src: netip.MustParseAddr(c.src), dst: group, from: v.mac, to: packet.MulticastMAC(group)})
 		if !bytes.Equal(got, want) {
 			t.Errorf("%s:\ngot  %x\nwant %x", c.name, got, want)
 		}

@@ -7,7 +7,6 @@ import (
 	"vrouter/arp"
 	"vrouter/config"
 	"vrouter/ndp"
-	"vrouter/neigh"
 	"vrouter/packet"
 	"vrouter/vrrp"
 )
@@ -89,63 +88,6 @@ func (r *Router) ownership(v *virtual) {
 	}
 }
 
-// sendAdvertisement sends to the group, or to each unicast peer.
-func (r *Router) sendAdvertisement(now time.Time, v *virtual, adv *vrrp.Advertisement) {
-	source, ok := r.ifaces[v.port].vrrpSource(v.cfg.IPv6())
-	if !ok {
-		return
-	}
-	if len(v.cfg.Peers) == 0 {
-		group := vrrp.GroupIPv4
-		if v.cfg.IPv6() {
-			group = vrrp.GroupIPv6
-		}
-		r.do(Transmit{v.port, advertFrame(v, adv, source, group, packet.MulticastMAC(group), v.mac)})
-		return
-	}
-	for _, peer := range v.cfg.Peers {
-		r.sendToPeer(now, v, adv, source, peer)
-	}
-}
-
-// sendToPeer sends a unicast advertisement: to a neighbour of the interface,
-// or routed by the fast path, which also resolves. Its source MAC is the
-// port's: the virtual one would teach switches nothing on a routed path.
-func (r *Router) sendToPeer(now time.Time, v *virtual, adv *vrrp.Advertisement, source, peer netip.Addr) {
-	f := r.ifaces[v.port]
-	if mac, ok := r.cache.Lookup(neigh.Key{Port: v.port, Addr: peer}); ok {
-		r.do(Transmit{v.port, advertFrame(v, adv, source, peer, mac, f.state.MAC)})
-		return
-	}
-	frame := advertFrame(v, adv, source, peer, packet.MAC{}, f.state.MAC)
-	r.do(Forward{neigh.Waiting{In: v.port, Local: true, Frame: frame}})
-}
-
-// advertFrame encodes an advertisement as a whole frame. TTL 255 proves that
-// it comes from the link (RFC 9568 5.1.1.3); the class selector is that of
-// network control (RFC 4594 3.1).
-func advertFrame(v *virtual, adv *vrrp.Advertisement, src, dst netip.Addr, dstMAC, srcMAC packet.MAC) []byte {
-	const room = packet.EthernetLen + packet.IPv6Len + 512
-	frame := make([]byte, packet.EthernetLen+packet.IPv6Len, room)
-	if v.cfg.IPv6() {
-		packet.PutEthernet(frame, dstMAC, srcMAC, packet.EtherTypeIPv6)
-		frame = adv.Append(frame, src, dst, v.cfg.PlainCSum)
-		h := packet.IPv6Header{
-			TrafficClass: classControl, NextHeader: packet.ProtoVRRP, HopLimit: 255, Src: src, Dst: dst,
-		}
-		h.Put(frame[packet.EthernetLen:], len(frame)-packet.EthernetLen-packet.IPv6Len)
-		return frame
-	}
-	packet.PutEthernet(frame, dstMAC, srcMAC, packet.EtherTypeIPv4)
-	frame = adv.Append(frame[:packet.EthernetLen+packet.IPv4Len], src, dst, v.cfg.PlainCSum)
-	h := packet.IPv4Header{TOS: classControl, TTL: 255, Protocol: packet.ProtoVRRP, Src: src, Dst: dst}
-	h.Put(frame[packet.EthernetLen:], len(frame)-packet.EthernetLen-packet.IPv4Len)
-	return frame
-}
-
-// classControl is DSCP CS6 in the place of the type of service octet.
-const classControl = 0xc0
-
 // announce tells the link where virtual addresses are: gratuitous ARP
 // (RFC 9568 8.1.2) or unsolicited NA (8.2.2).
 func (r *Router) announce(v *virtual, addresses []netip.Addr) {
@@ -158,27 +100,23 @@ func (r *Router) announce(v *virtual, addresses []netip.Addr) {
 	}
 }
 
-// receiveVRRP takes a VRRP packet: mac is the frame's source; src, dst and ttl
-// are the IP header's.
-func (r *Router) receiveVRRP(now time.Time, port uint16, mac packet.MAC, src, dst netip.Addr, ttl uint8, payload []byte) {
-	adv, reason := vrrp.Parse(src, dst, ttl, payload)
+// receiveVRRP takes a VRRP packet that was parsed, or refused for a reason.
+func (r *Router) receiveVRRP(now time.Time, port uint16, from vrrp.Sender, adv vrrp.Advertisement, reason vrrp.Reason) {
+	v := r.virtualRouter(port, adv.VRID, from.Addr.Is6())
 	if reason != vrrp.ReasonNone {
 		r.counters.vrrp[reason]++
 		// The VRID may be nonsense too; where it is one of ours, its operator
 		// wants to see that somebody sends bad packets for it.
-		if len(payload) > 1 {
-			if v := r.virtualRouter(port, payload[1], src.Is6()); v != nil {
-				v.machine.Discarded(reason)
-			}
+		if v != nil {
+			v.machine.Discarded(reason)
 		}
 		return
 	}
-	v := r.virtualRouter(port, adv.VRID, src.Is6())
 	if v == nil {
 		r.counters.vrrp[vrrp.ReasonUnknown]++
 		return
 	}
-	actions, reason := v.machine.Receive(now, vrrp.Sender{Addr: src, MAC: mac}, adv)
+	actions, reason := v.machine.Receive(now, from, adv)
 	if reason != vrrp.ReasonNone {
 		r.counters.vrrp[reason]++
 	}

@@ -28,7 +28,6 @@ const (
 	headerLen   = 8   // both versions
 	authDataLen = 8   // version 2, behind the addresses
 	typeAdvert  = 1   // the only packet type
-	authNone    = 0   // RFC 3768 5.3.6
 	maxCount    = 255 // addresses in one packet
 )
 
@@ -39,11 +38,18 @@ type Advertisement struct {
 	Priority  uint8
 	Interval  time.Duration // of the sender; v2: whole seconds; v3: centiseconds
 	Addresses []netip.Addr  // 1..255, of one family
-	AuthType  uint8         // v2 only; 0: none
+	AuthType  AuthType      // v2 only
+
+	// AuthData is the authentication data of version 2 (RFC 2338 5.3.10); zero
+	// but with AuthPassword.
+	AuthData [authDataLen]byte
 
 	// PlainCSum is set by Parse where a version 3 packet over IPv4 has the
 	// checksum without pseudo header.
 	PlainCSum bool
+
+	// sealed is the packet with the authentication header, as ParseIPv4 got it.
+	sealed packet.IPv4
 }
 
 // Parse decodes a VRRP packet, the payload of an IP packet with the given
@@ -136,13 +142,17 @@ func (a *Advertisement) checkSum(src, dst netip.Addr, b []byte) Reason {
 	return ReasonChecksum
 }
 
-// parseTiming reads bytes 4 and 5: authentication type and interval in seconds
-// (version 2), or four reserved bits and interval in centiseconds (version 3).
+// parseTiming reads bytes 4 and 5: authentication type, with its data, and
+// interval in seconds (version 2), or four reserved bits and interval in centiseconds (version 3).
 func (a *Advertisement) parseTiming(b []byte) Reason {
 	if a.Version == 2 {
-		a.AuthType = b[4]
+		a.AuthType = AuthType(b[4])
 		a.Interval = time.Duration(b[5]) * IntervalUnit2
-		if a.AuthType != authNone {
+		switch a.AuthType {
+		case AuthNone, AuthAH: // the data means nothing
+		case AuthPassword:
+			copy(a.AuthData[:], b[len(b)-authDataLen:])
+		default:
 			return ReasonAuthType
 		}
 	} else {
@@ -190,7 +200,7 @@ func (a *Advertisement) Append(b []byte, src, dst netip.Addr, plainCSum bool) []
 	start := len(b)
 	b = append(b, a.Version<<4|typeAdvert, a.VRID, a.Priority, uint8(len(addrs)))
 	if a.Version == 2 {
-		b = append(b, a.AuthType, uint8(a.Interval/IntervalUnit2))
+		b = append(b, uint8(a.AuthType), uint8(a.Interval/IntervalUnit2))
 	} else {
 		b = binary.BigEndian.AppendUint16(b, uint16(a.Interval/IntervalUnit3)&0x0fff)
 	}
@@ -199,7 +209,7 @@ func (a *Advertisement) Append(b []byte, src, dst netip.Addr, plainCSum bool) []
 		b = append(b, addr.AsSlice()...)
 	}
 	if a.Version == 2 {
-		b = append(b, make([]byte, authDataLen)...)
+		b = append(b, a.AuthData[:]...)
 	}
 	msg := b[start:]
 	var sum uint64

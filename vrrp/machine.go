@@ -73,6 +73,7 @@ type Machine struct {
 	peerAddresses []netip.Addr
 	peerPlainCSum bool
 	counters      counters
+	sequences     sequences // of authentication headers
 }
 
 // New returns a Machine in Initialize. cfg is validated; it is copied.

@@ -19,7 +19,8 @@ const (
 	ReasonCount       // lists no address
 	ReasonChecksum    // wrong by every reading that is allowed
 	ReasonVRID        // VRID 0
-	ReasonAuthType    // version 2 with an authentication that is not configured
+	ReasonAuthType    // version 2 with an authentication that is not configured (or, by Machine.Receive, not the configured one)
+	ReasonAuthHeader  // an authentication header that is malformed (or, by Machine.Receive, whose integrity check is wrong)
 	ReasonInterval    // advertisement interval 0
 
 	// Found by the caller.
@@ -30,6 +31,8 @@ const (
 	ReasonVersionMismatch  // the virtual router speaks the other version
 	ReasonOwnSource        // our own packet has come back
 	ReasonPeer             // unicast: the sender is not one of the peers
+	ReasonAuthPassword     // version 2: another password than ours
+	ReasonAuthReplay       // version 2: the authentication header's sequence number was used before
 	ReasonIntervalMismatch // version 2: the sender's interval is not ours
 	ReasonOwnerConflict    // we own the addresses, and somebody else says the same
 	ReasonAddressMismatch  // other addresses than ours: counted, not discarded
@@ -49,12 +52,15 @@ var reasonNames = [NumReasons]string{
 	ReasonChecksum:         "checksum",
 	ReasonVRID:             "vrid",
 	ReasonAuthType:         "auth_type",
+	ReasonAuthHeader:       "auth_ah",
 	ReasonInterval:         "interval",
 	ReasonUnknown:          "unknown_virtual_router",
 	ReasonNotRunning:       "not_running",
 	ReasonVersionMismatch:  "version_mismatch",
 	ReasonOwnSource:        "own_source",
 	ReasonPeer:             "unlisted_peer",
+	ReasonAuthPassword:     "auth_password",
+	ReasonAuthReplay:       "auth_replay",
 	ReasonIntervalMismatch: "interval_mismatch",
 	ReasonOwnerConflict:    "owner_conflict",
 	ReasonAddressMismatch:  "address_mismatch",

@@ -48,6 +48,11 @@ func (m *Machine) check(src netip.Addr, adv *Advertisement) Reason {
 		return ReasonOwnSource
 	case len(m.cfg.Peers) > 0 && !slices.Contains(m.cfg.Peers, src):
 		return ReasonPeer
+	}
+	if r := m.authenticate(src, adv); r != ReasonNone {
+		return r
+	}
+	switch {
 	case adv.Version == 2 && adv.Interval != m.cfg.Interval:
 		return ReasonIntervalMismatch
 	case m.cfg.Owner() && adv.Priority == PriorityOwner:

@@ -10,6 +10,8 @@ func (m *Machine) advertisement(priority uint8) Advertisement {
 		Priority:  priority,
 		Interval:  m.cfg.Interval,
 		Addresses: m.cfg.Addresses,
+		AuthType:  m.cfg.Auth.Type,
+		AuthData:  m.cfg.Auth.authData(),
 	}
 }
 
@@ -47,3 +49,7 @@ func (m *Machine) scheduleAnnouncement(now time.Time) {
 		m.timers.announce = now
 	}
 }
+
+// LastWill returns what tells the others that this router is gone, for its
+// owner to prepare while it lives: priority 0. It is not counted.
+func (m *Machine) LastWill() Advertisement { return m.advertisement(PriorityStop) }

@@ -12,12 +12,48 @@ import (
 
 func TestKeepalived(t *testing.T) {
 	program := need(t, "keepalived")
-	for _, va := range variants {
+	for _, va := range append(variants, keepalivedVariants...) {
 		t.Run(va.name, func(t *testing.T) {
 			t.Parallel()
-			testPeer(t, va, func(d *duel, priority int) peer { return newKeepalived(d, program, priority) })
+			testPeer(t, va, func(d *duel, priority int) peer { return newKeepalived(d, program, priority, authKey) })
 		})
 	}
+}
+
+// keepalivedVariants are those that other peers do not have.
+var keepalivedVariants = []variant{
+	{
+		name: "version 2 with a password", version: 2, addresses: []string{virtual4},
+		own: []string{"192.0.2.3/24"}, address: "192.0.2.3", auth: "password",
+	},
+	{
+		name: "version 2 with an authentication header", version: 2, addresses: []string{virtual4},
+		own: []string{"192.0.2.3/24"}, address: "192.0.2.3", auth: "ah",
+	},
+	{
+		name: "version 3 IPv4 unicast", version: 3, addresses: []string{virtual4},
+		own: []string{"192.0.2.3/24"}, address: "192.0.2.3", unicast: "192.0.2.2",
+	},
+	{
+		name: "version 3 IPv6 unicast", version: 3, addresses: []string{virtualLL, virtual6},
+		own: []string{"fe80::3/64", "2001:db8:1::3/64"}, address: "fe80::3", unicast: "fe80::2",
+	},
+	{
+		name: "version 2 unicast with an authentication header", version: 2, addresses: []string{virtual4},
+		own: []string{"192.0.2.3/24"}, address: "192.0.2.3", auth: "ah", unicast: "192.0.2.2",
+	},
+}
+
+// statements are those of a variant in keepalived's words.
+func (va *variant) statements(key string) (text string) {
+	if va.auth != "" {
+		kind := map[string]string{"password": "PASS", "ah": "AH"}[va.auth]
+		text += fmt.Sprintf("    authentication {\n        auth_type %s\n        auth_pass %s\n    }\n", kind, key)
+	}
+	if va.unicast != "" {
+		text += fmt.Sprintf("    unicast_src_ip %s\n    unicast_peer {\n        %s\n    }\n", va.address, va.unicast)
+	}
+	return text
 }
 
 // keepalived answers by its device's own MAC, as it does by default.
@@ -27,7 +63,7 @@ type keepalived struct {
 	process *netlab.Process
 }
 
-func newKeepalived(d *duel, program string, priority int) *keepalived {
+func newKeepalived(d *duel, program string, priority int, key string) *keepalived {
 	var addresses strings.Builder
 	for _, a := range d.addresses {
 		length := 24
@@ -50,8 +86,8 @@ vrrp_instance vr {
     advert_int 1
     virtual_ipaddress {
 %s    }
-}
-`, d.version, vridLAN, priority, addresses.String()), 0o600))
+%s}
+`, d.version, vridLAN, priority, addresses.String(), d.statements(key)), 0o600))
 	pid := func(name string) string { return filepath.Join(d.lab.Dir, "keepalived-"+name+".pid") }
 	return &keepalived{d: d, args: []string{
 		program, "--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file", config,

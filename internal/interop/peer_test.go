@@ -2,6 +2,7 @@ package interop
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,12 +25,16 @@ type variant struct {
 	addresses []string // of the virtual router; the last one is what the test asks for
 	own       []string // the peer's own
 	address   string   // the peer's primary one, empty where it is made from the MAC
+	auth      string   // of version 2: password or ah, with the key authKey; empty: none
+	unicast   string   // vrouter's address, where the two speak to each other alone; else empty
 }
 
+const authKey = "labkey"
+
 var variants = []variant{
-	{"version 2 IPv4", 2, []string{virtual4}, []string{"192.0.2.3/24"}, "192.0.2.3"},
-	{"version 3 IPv4", 3, []string{virtual4}, []string{"192.0.2.3/24"}, "192.0.2.3"},
-	{"version 3 IPv6", 3, []string{virtualLL, virtual6}, []string{"2001:db8:1::3/64"}, ""},
+	{name: "version 2 IPv4", version: 2, addresses: []string{virtual4}, own: []string{"192.0.2.3/24"}, address: "192.0.2.3"},
+	{name: "version 3 IPv4", version: 3, addresses: []string{virtual4}, own: []string{"192.0.2.3/24"}, address: "192.0.2.3"},
+	{name: "version 3 IPv6", version: 3, addresses: []string{virtualLL, virtual6}, own: []string{"2001:db8:1::3/64"}},
 }
 
 // With the interval of one second that all peers know: a backup that misses
@@ -57,20 +62,33 @@ func newDuel(t *testing.T, va variant, priority int, make func(d *duel) peer) *d
 	r := newRig(t)
 	d := &duel{rig: r, variant: va}
 	d.v = r.vrouter("r1", interfaces(numberFirst)+
-		virtualTable("vr", "lan", vridLAN, va.version, priority, interval, va.addresses...))
-	var err error
-	d.peerHost, err = r.lab.Host("peer")
-	must(t, err)
-	d.peerLink, err = r.lanNet.Connect(d.peerHost, "lan")
-	must(t, err)
+		virtualTable("vr", "lan", vridLAN, va.version, priority, interval, va.addresses...)+va.keys())
+	d.peerHost, d.peerLink, _ = r.routerHost("peer")
 	must(t, d.peerHost.Address("lan", va.own...))
+	must(t, d.peerHost.Address("wan", "203.0.113.3/24", "2001:db8:2::3/64"))
+	must(t, d.peerHost.Sysctl("net/ipv4/ip_forward", "1"))
+	must(t, d.peerHost.Sysctl("net/ipv6/conf/all/forwarding", "1"))
+	must(t, d.peerHost.Route("0.0.0.0/0", wanHost4, "wan"))
+	must(t, d.peerHost.Route("::/0", wanHost6, "wan"))
 	d.peer = make(d)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("log of the peer:\n%s", tail(d.peer.log()))
+			out, err := d.v.show("counters")
+			t.Logf("counters: %v\n%s\nlog of the peer:\n%s", err, out, tail(d.peer.log()))
 		}
 	})
 	return d
+}
+
+// keys are further keys of the table [[vrrp]].
+func (va *variant) keys() (text string) {
+	if va.auth != "" {
+		text += fmt.Sprintf("auth = { type = %q, key = %q }\n", va.auth, authKey)
+	}
+	if va.unicast != "" {
+		text += fmt.Sprintf("peers = [%q]\n", va.address)
+	}
+	return text
 }
 
 // asked is the virtual address that the test asks for.
@@ -81,12 +99,31 @@ func (d *duel) vrouterServes(limit time.Duration) {
 	d.t.Helper()
 	d.waitServed(limit, d.asked(), "r1.lan")
 	d.v.waitState("vr", "Master")
+	d.passes(numberFirst)
 }
 
 // peerServes waits until the peer alone answers.
 func (d *duel) peerServes(limit time.Duration) {
 	d.t.Helper()
 	d.waitServed(limit, d.asked(), "peer.lan")
+	d.passes(numberB)
+}
+
+// passes checks that the virtual address answers, and that packets pass through
+// the router with a number: the way back leads through the same one.
+func (d *duel) passes(number int) {
+	d.t.Helper()
+	network, via, target := "192.0.2.0/24", fmt.Sprintf("203.0.113.%d", number), target4
+	if strings.Contains(d.asked(), ":") {
+		network, via, target = "2001:db8:1::/64", fmt.Sprintf("2001:db8:2::%d", number), target6
+	}
+	must(d.t, d.up.Route(network, via, "eth0"))
+	for _, address := range []string{d.asked(), target} {
+		waitFor(d.t, patience, "ping to "+address, func() error {
+			_, err := d.run(d.lan, "ping", "-n", "-c", "2", "-i", "0.1", "-W", "1", address)
+			return err
+		})
+	}
 }
 
 // vrouterFollows waits until vrouter is backup and knows whose.
