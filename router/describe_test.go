@@ -1,6 +1,7 @@
 package router
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -112,14 +113,16 @@ func describeFrame(frame []byte) string {
 		return head + describeARP(eth.Payload())
 	case packet.EtherTypeIPv4:
 		ip, ok := packet.ParseIPv4(eth.Payload())
-		if !ok || !ip.HeaderOK() || ip.Protocol() != packet.ProtoVRRP {
+		if !ok || !ip.HeaderOK() {
 			return head + "bad IPv4"
 		}
-		return head + describeVRRP(ip.Src(), ip.Dst(), ip.TTL(), ip.Payload())
+		adv, reason := vrrp.ParseIPv4(ip)
+		return head + describeVRRP(ip.Src(), ip.Dst(), adv, reason) + describeAuth(ip, &adv)
 	case packet.EtherTypeIPv6:
 		ip, ok := packet.ParseIPv6(eth.Payload())
 		if ok && ip.NextHeader() == packet.ProtoVRRP {
-			return head + describeVRRP(ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
+			adv, reason := vrrp.Parse(ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
+			return head + describeVRRP(ip.Src(), ip.Dst(), adv, reason)
 		}
 		return head + describeND(frame)
 	}
@@ -141,8 +144,18 @@ func describeARP(payload []byte) string {
 	return fmt.Sprintf("ARP %v is-at %v", p.SenderIP, p.SenderMAC)
 }
 
-func describeVRRP(src, dst netip.Addr, ttl uint8, payload []byte) string {
-	a, reason := vrrp.Parse(src, dst, ttl, payload)
+// describeAuth writes the authentication of version 2, where there is one.
+func describeAuth(ip packet.IPv4, adv *vrrp.Advertisement) string {
+	switch adv.AuthType {
+	case vrrp.AuthPassword:
+		return fmt.Sprintf(" password %q", strings.TrimRight(string(adv.AuthData[:]), "\x00"))
+	case vrrp.AuthAH:
+		return fmt.Sprintf(" sealed %d", binary.BigEndian.Uint32(ip.Payload()[8:]))
+	}
+	return ""
+}
+
+func describeVRRP(src, dst netip.Addr, a vrrp.Advertisement, reason vrrp.Reason) string {
 	if reason != vrrp.ReasonNone {
 		return "bad VRRP: " + reason.String()
 	}

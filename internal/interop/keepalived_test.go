@@ -1,11 +1,13 @@
 package interop
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vrouter/internal/netlab"
 )
@@ -51,7 +53,8 @@ func (va *variant) statements(key string) (text string) {
 		text += fmt.Sprintf("    authentication {\n        auth_type %s\n        auth_pass %s\n    }\n", kind, key)
 	}
 	if va.unicast != "" {
-		text += fmt.Sprintf("    unicast_src_ip %s\n    unicast_peer {\n        %s\n    }\n", va.address, va.unicast)
+		// Without unicast_ttl the kernel's default is sent over IPv6: 64.
+		text += fmt.Sprintf("    unicast_src_ip %s\n    unicast_peer {\n        %s\n    }\n    unicast_ttl 255\n", va.address, va.unicast)
 	}
 	return text
 }
@@ -116,3 +119,57 @@ func (k *keepalived) crash(t *testing.T) {
 }
 
 func (k *keepalived) log() string { return k.process.Output() }
+
+// Routers with different keys do not hear each other: both are masters, both
+// say why in their counters, and neither lets the other's packets move it.
+func TestKeepalivedWithAnotherKey(t *testing.T) {
+	program := need(t, "keepalived")
+	for auth, want := range map[string]struct{ counter, remark string }{
+		"password": {"vrrp_auth_password", "invalid passwd"},
+		"ah":       {"vrrp_auth_ah", "invalid IPSEC HMAC-MD5"},
+	} {
+		t.Run(auth, func(t *testing.T) {
+			t.Parallel()
+			va := variant{
+				name: auth, version: 2, addresses: []string{virtual4}, own: []string{"192.0.2.3/24"}, address: "192.0.2.3", auth: auth,
+			}
+			d := newDuel(t, va, 100, func(d *duel) peer { return newKeepalived(d, program, 200, "other") })
+			d.v.start()
+			d.vrouterServes(patience)
+			d.peer.start(t)
+			waitFor(t, patience, "each discards what the other sends", func() error {
+				n, err := d.v.control(want.counter)
+				// Of keepalived's one is enough: each packet that it discards sets its
+				// timer back, so that it hardly sends any while it hears ours.
+				if err == nil && (n == 0 || !strings.Contains(d.peer.log(), want.remark)) {
+					err = fmt.Errorf("%s is %d", want.counter, n)
+				}
+				return err
+			})
+			time.Sleep(5 * time.Second) // longer than a backup would wait
+			if !strings.Contains(d.peer.log(), "Entering MASTER STATE") {
+				t.Error("keepalived has followed a master with another key")
+			}
+			if one, err := d.v.virtual("vr"); err != nil || one.State != "Master" || one.Transitions != 2 {
+				t.Errorf("%+v, %v: want it Master as before", one, err)
+			}
+		})
+	}
+}
+
+// control returns a counter of the control plane.
+func (v *vrouter) control(name string) (uint64, error) {
+	out, err := v.show("counters")
+	if err != nil {
+		return 0, err
+	}
+	var counters struct{ Control map[string]uint64 }
+	if err := json.Unmarshal(out, &counters); err != nil {
+		return 0, err
+	}
+	n, ok := counters.Control[name]
+	if !ok {
+		return 0, fmt.Errorf("no counter %s", name)
+	}
+	return n, nil
+}

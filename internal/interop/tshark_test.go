@@ -76,11 +76,15 @@ func TestTsharkDecodesWhatWeSend(t *testing.T) {
 	program := need(t, "tshark")
 	r := newRig(t)
 	v := r.vrouter("r1", interfaces(numberFirst)+gateways(200, "200ms")+
-		virtualTable("old", "lan", 11, 2, 200, "1s", "192.0.2.7"))
+		virtualTable("old", "lan", 11, 2, 200, "1s", "192.0.2.7")+
+		virtualTable("password", "lan", 12, 2, 200, "1s", "192.0.2.8")+"auth = { type = \"password\", key = \"secret\" }\n"+
+		virtualTable("sealed", "lan", 13, 2, 200, "1s", "192.0.2.9")+"auth = { type = \"ah\", key = \"secret\" }\n")
 	c := r.capture(r.lan)
 	v.start()
 	v.waitMaster()
-	v.waitState("old", "Master")
+	for _, name := range []string{"old", "password", "sealed"} {
+		v.waitState(name, "Master")
+	}
 	for _, address := range []string{virtual4, "192.0.2.7", "192.0.2.2", virtual6, "2001:db8:1::2", target4, target6} {
 		if _, err := r.run(r.lan, "ping", "-c", "2", "-i", "0.2", "-W", "3", "-s", "2000", address); err != nil {
 			t.Error(err)
@@ -99,7 +103,7 @@ func TestTsharkDecodesWhatWeSend(t *testing.T) {
 		"-T", "fields", "-E", "separator=|",
 		"-e", "frame.number", "-e", "_ws.col.Info", "-e", "_ws.expert.message", "-e", "vrrp.version", "-e", "vrrp.prio",
 		"-e", "ip.checksum.status", "-e", "vrrp.checksum.status", "-e", "icmp.checksum.status", "-e", "icmpv6.checksum.status",
-		"-e", "arp.isgratuitous", "-e", "ipv6.src", "-e", "icmpv6.nd.na.flag.s")
+		"-e", "arp.isgratuitous", "-e", "ipv6.src", "-e", "icmpv6.nd.na.flag.s", "-e", "vrrp.auth_type", "-e", "ah.spi")
 	must(t, err)
 	checkDissection(t, out)
 }
@@ -113,7 +117,7 @@ func checkDissection(t *testing.T, out string) {
 	seen := map[string]int{}
 	for line := range strings.Lines(out) {
 		f := strings.Split(strings.TrimRight(line, "\n"), "|")
-		if len(f) != 12 {
+		if len(f) != 14 {
 			continue // what tshark itself has to say
 		}
 		if f[2] != "" && f[2] != quotedTTL {
@@ -127,6 +131,10 @@ func checkDissection(t *testing.T, out string) {
 		}
 		seen["all"]++
 		switch {
+		case f[12] == "1":
+			seen["password"]++
+		case f[12] == "2" && f[13] != "":
+			seen["authentication header"]++
 		case f[3] == "2":
 			seen["version 2"]++
 		case f[3] == "3" && f[10] != "":
@@ -147,6 +155,7 @@ func checkDissection(t *testing.T, out string) {
 	}
 	for what, least := range map[string]int{
 		"version 2": 2, "version 3 IPv4": 5, "version 3 IPv6": 5, "gratuitous ARP": 2, "unsolicited NA": 2, "priority 0": 3,
+		"password": 2, "authentication header": 2,
 	} {
 		if seen[what] < least {
 			t.Errorf("%d frames of kind %q, want at least %d", seen[what], what, least)
