@@ -63,7 +63,7 @@ func (m *Machine) shiftPreemption(now time.Time, by time.Duration) {
 func (m *Machine) reconfigureMaster(now time.Time, old *Config) []Action {
 	var actions []Action
 	m.pace(now, old.Interval)
-	if m.cfg.Priority != old.Priority || m.cfg.Interval != old.Interval ||
+	if m.cfg.Priority != old.Priority || m.cfg.Interval != old.Interval || m.cfg.Auth != old.Auth ||
 		!slices.Equal(m.cfg.Addresses, old.Addresses) || !slices.Equal(m.cfg.Peers, old.Peers) {
 		m.timers.advert = now.Add(m.nextInterval())
 		actions = append(actions, m.send())
