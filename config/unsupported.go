@@ -25,7 +25,6 @@ var notYet = []struct {
 	{"vrrp.group", nothing, "remove it: each virtual router changes its state alone"},
 	{"vrrp.track", emptyList, "remove it or write []"},
 	{"check", nothing, "remove these tables"},
-	{"notify", nothing, "remove these tables"},
 	{"bfd", nothing, "remove these tables"},
 	{"import.kernel_table", nothing, "remove it and write the routes as [[route]]"},
 	{"import.mirror", only(false), "remove it and write [[interface]] and [[route]]"},

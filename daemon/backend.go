@@ -89,6 +89,8 @@ func (b *backend) Counters(ctx context.Context) (router.CountersStatus, error) {
 		Timers: map[string]router.HistogramStatus{"control_loop_late": b.loop.late.status()},
 	}
 	s.Control["events_not_logged"] = b.loop.driver.notes.lost.Load()
+	hooks := b.loop.driver.hooks.Counts()
+	s.Control["hooks_run"], s.Control["hooks_failed"], s.Control["hooks_dropped"] = hooks.Run, hooks.Failed, hooks.Dropped
 	s.Control["longest_turn_us"] = uint64(b.loop.longest.Load() / 1000)
 	var sum dataplane.Counters
 	for i, w := range b.workers {

@@ -4,10 +4,12 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"vrouter/config"
 	"vrouter/dataplane"
 	"vrouter/dataplane/fib"
 	"vrouter/dataplane/port"
 	"vrouter/dataplane/worker"
+	"vrouter/hook"
 	"vrouter/neigh"
 	"vrouter/packet"
 	"vrouter/router"
@@ -122,6 +124,8 @@ type driver struct {
 	clock clock
 	local *local
 	notes *notices
+	hooks *hook.Runner
+	cfg   *config.Config // the one that the router works by
 }
 
 // carryOut does what a turn of the router asks for, in order.
@@ -146,7 +150,7 @@ func (d *driver) carryOut(actions []router.Action) {
 		case router.LocalStack:
 			d.local.configure(a)
 		case router.Notice:
-			d.notes.add(a.Event)
+			d.notice(a.Event)
 		}
 	}
 }

@@ -30,14 +30,15 @@ func newNotices(log *slog.Logger, events *control.EventLog) *notices {
 	return n
 }
 
-// add takes an event; it never blocks.
-func (n *notices) add(e router.Event) {
-	n.events.Append(e)
+// add takes an event and returns its number; it never blocks.
+func (n *notices) add(e router.Event) (sequence uint64) {
+	sequence = n.events.Append(e)
 	select {
 	case n.queue <- e:
 	default:
 		n.lost.Add(1)
 	}
+	return sequence
 }
 
 func (n *notices) run() {

@@ -22,7 +22,9 @@ import (
 	"vrouter/dataplane/netstack"
 	"vrouter/dataplane/port"
 	"vrouter/dataplane/worker"
+	"vrouter/hook"
 	"vrouter/packet"
+	"vrouter/program"
 	"vrouter/router"
 )
 
@@ -46,6 +48,8 @@ type process struct {
 	workers  []*worker.Worker
 	notes    *notices
 	events   *control.EventLog
+	programs *program.Launcher
+	hooks    *hook.Runner
 
 	closers []func()
 }
@@ -54,7 +58,7 @@ type process struct {
 func open(cfg *config.Config, log *slog.Logger) (*process, error) {
 	d := &process{cfg: cfg, log: log, events: control.NewEventLog(eventsKept)}
 	// The socket comes first: a second vrouter on it must not touch a port.
-	steps := []func() error{d.openSocket, d.openPorts, d.openLoop, d.openLocal, d.openWorkers}
+	steps := []func() error{d.openSocket, d.openPorts, d.openHooks, d.openLoop, d.openLocal, d.openWorkers}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			d.close()
@@ -117,7 +121,10 @@ func (d *process) openLoop() error {
 	if err != nil {
 		return err
 	}
-	l.driver = &driver{sender: s, ports: d.ports, clock: l.clock, local: d.local, notes: d.notes}
+	l.driver = &driver{
+		sender: s, ports: d.ports, clock: l.clock, local: d.local, notes: d.notes,
+		cfg: d.cfg, hooks: d.hooks,
+	}
 	return nil
 }
 
@@ -245,6 +252,7 @@ func (d *process) run(ctx context.Context) error {
 	ended.Store(true)
 	d.loop.signal()
 	<-d.loop.done
+	d.endHooks()
 	d.log.Info("stopped")
 	return nil
 }

@@ -1,0 +1,77 @@
+package daemon
+
+import (
+	"time"
+
+	"vrouter/config"
+	"vrouter/hook"
+	"vrouter/program"
+	"vrouter/router"
+)
+
+// openHooks makes what runs an operator's programs, and the hooks.
+func (d *process) openHooks() error {
+	d.programs = program.NewLauncher()
+	d.later(d.programs.Close)
+	d.hooks = hook.New(d.programs.Run, d.log,
+		"VROUTER_ROUTER="+d.cfg.Router.Name, "VROUTER_SOCKET="+d.cfg.Control.Socket)
+	d.hooks.Set(d.cfg.Notify)
+	return nil
+}
+
+// endHooks gives those of the last changes their time.
+func (d *process) endHooks() {
+	if err := d.hooks.Close(hooksTime(d.loop.driver.cfg.Notify)); err != nil {
+		d.log.Warn(err.Error(), "remedy", "a shorter timeout of [[notify]] ends them sooner")
+	}
+}
+
+// notice takes an event: for the log, for "show events", for the hooks.
+func (d *driver) notice(e router.Event) {
+	e.Sequence = d.notes.add(e)
+	if change, ok := hookChange(d.cfg, &e); ok {
+		d.hooks.Add(change)
+	}
+}
+
+// shutdownHooks bounds what hooks of the last changes get beyond the longest
+// time-out of one hook: each program started in time can use its own.
+const shutdownHooks = 500 * time.Millisecond
+
+// hookChange turns an event into what hooks are told, and is false for events
+// that are no change of a virtual router's state: those have none.
+func hookChange(cfg *config.Config, e *router.Event) (hook.Change, bool) {
+	if e.Kind != "vrrp" || !isState(e.From) || !isState(e.To) {
+		return hook.Change{}, false
+	}
+	c := hook.Change{
+		Event: e.Kind, Name: e.Name, From: e.From, To: e.To, Reason: e.Reason,
+		Sequence: e.Sequence, Time: e.Time,
+	}
+	for i := range cfg.VRRP {
+		v := &cfg.VRRP[i]
+		if v.Name != e.Name {
+			continue
+		}
+		c.Interface, c.VRID, c.Group, c.Priority, c.Family = v.Interface, v.VRID, v.Group, v.Priority, "ipv4"
+		if v.IPv6() {
+			c.Family = "ipv6"
+		}
+	}
+	return c, true
+}
+
+// isState reports whether an event's text is a state of VRRP: "draining" is
+// none, the router is Backup then.
+func isState(text string) bool {
+	return text == "Initialize" || text == "Backup" || text == "Master"
+}
+
+// hooksTime is how long the hooks of the last changes may take at the end.
+func hooksTime(hooks []config.Notify) time.Duration {
+	var longest time.Duration
+	for _, h := range hooks {
+		longest = max(longest, h.Timeout)
+	}
+	return longest + shutdownHooks
+}
