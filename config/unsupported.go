@@ -22,8 +22,8 @@ var notYet = []struct {
 	{"interface.ra", nothing, "remove the table; let another router of the link or a static gateway tell the hosts"},
 	{"vrrp.fast_detect", only(false), "remove it or write false"},
 	{"vrrp.damping", only(false), "remove it or write false"},
-	{"vrrp.group", nothing, "remove it: each virtual router changes its state alone"},
-	{"vrrp.track", emptyList, "remove it or write []"},
+	{"vrrp.track.bgp", nothing, "remove this element of track"},
+	{"vrrp.track.bfd", nothing, "remove this element of track"},
 	{"check", nothing, "remove these tables"},
 	{"bfd", nothing, "remove these tables"},
 	{"import.kernel_table", nothing, "remove it and write the routes as [[route]]"},
@@ -31,8 +31,7 @@ var notYet = []struct {
 	{"bgp", nothing, "remove the table and write the routes as [[route]]"},
 }
 
-func nothing(*value) bool     { return false }
-func emptyList(v *value) bool { return v.items != nil && len(v.items) == 0 }
+func nothing(*value) bool { return false }
 
 func only(want any) func(*value) bool { return func(v *value) bool { return v.is(want) } }
 func anythingBut(unwanted any) func(*value) bool {

@@ -78,6 +78,7 @@ func (c *checker) virtualRouter(r *rawVRRP) (VRRP, []virtualAddress) {
 		Drain:        c.lasting(&r.Drain, 0, maxDrain),
 		Damping:      r.Damping.Value,
 		Auth:         c.auth(r),
+		Grouped:      r.Group.given(),
 	}}
 	for i := range r.Track {
 		v.Track = append(v.Track, track(&r.Track[i]))
@@ -356,6 +357,9 @@ func (c *checker) owner(r *rawVRRP, written []virtualAddress, itf *iface) {
 	}
 	f := &r.Priority
 	is255 := f.Value == vrrp.PriorityOwner
+	if is255 && r.Group.given() {
+		c.add(r.Group.Line, "group %q has the owner of its addresses in it, who is Master whatever the others do; remove the group from %q, or its priority 255", r.Group.Value, r.Name.Value)
+	}
 	switch {
 	case is255 && len(own) == 0:
 		c.add(f.Line, "priority 255 is the owner's, but %s is no address of interface %q; write 1 to 254", written[0].addr, itf.Name)

@@ -194,8 +194,6 @@ func TestInertValuesOfWhatIsNotYetSupportedAreFine(t *testing.T) {
 		"host_tap = false":    "host_tap = true",
 		"fast_detect = false": "fast_detect = true",
 		"damping = false":     "damping = true",
-		"track = []":          "track = [{ interface = \"lan\" }]",
-		"peers = []":          "group = \"gw\"",
 	} {
 		checkError(t, strings.Replace(text, old, inert, 1), "is not yet supported; ")
 	}

@@ -112,7 +112,8 @@ func (l *loop) turn() {
 	l.serve()
 	l.advance()
 	// Only now is it certain that VRRP has run on time up to this moment.
-	l.router.Lease().Renew(worker.BootTime() + int64(l.router.LeaseDuration()))
+	now, boot := l.clock.now()
+	l.router.Lease().Renew(boot + int64(l.router.LeaseEnd(now).Sub(now)))
 	if took := worker.BootTime() - began; took > l.longest.Load() {
 		l.longest.Store(took)
 	}

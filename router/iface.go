@@ -142,6 +142,7 @@ func (r *Router) PortChanged(now time.Time, port uint16, s PortState) []Action {
 	was := f.state
 	f.state = s
 	r.dirty, r.localDirty = true, true // MAC and MTU are in both
+	r.unsettled = true
 	anotherMAC := was.MAC != s.MAC
 	if was.Up && (!s.Up || anotherMAC) {
 		why := s.Problem
@@ -150,11 +151,7 @@ func (r *Router) PortChanged(now time.Time, port uint16, s PortState) []Action {
 		}
 		r.interfaceDown(now, f, why)
 	}
-	addresses := f.ownAddresses(r.hasIPv6Virtual(port))
-	moved := !slices.Equal(addresses, f.addresses)
-	if moved {
-		r.readdress(f, addresses)
-	}
+	moved := r.readdressed(now, f)
 	switch {
 	case s.Up && (!was.Up || anotherMAC):
 		r.interfaceUp(now, f)
@@ -162,8 +159,8 @@ func (r *Router) PortChanged(now time.Time, port uint16, s PortState) []Action {
 		// The host's kernel has got or lost an address. Virtual routers must
 		// not take notice, but that another address may speak for them now.
 		r.keepNextHops(now)
-		r.startVirtuals(now, f)
 	}
+	r.settle(now)
 	if was.Up != s.Up || was.Problem != s.Problem {
 		r.event(now, Event{
 			Kind: "interface", Name: f.cfg.Name, From: upDown(was.Up), To: upDown(s.Up),
@@ -190,6 +187,22 @@ func (r *Router) hasIPv6Virtual(port uint16) bool {
 	return false
 }
 
+// readdressed brings the interface's own addresses in step with configuration
+// and device, and reports whether they were others.
+func (r *Router) readdressed(now time.Time, f *iface) bool {
+	addresses := f.ownAddresses(r.hasIPv6Virtual(f.port))
+	if slices.Equal(addresses, f.addresses) {
+		return false
+	}
+	r.readdress(f, addresses)
+	for _, v := range r.virtual {
+		if source, ok := f.vrrpSource(v.cfg.IPv6()); ok && v.port == f.port {
+			v.machine.SetSource(now, source)
+		}
+	}
+	return true
+}
+
 // readdress replaces the interface's own addresses.
 func (r *Router) readdress(f *iface, addresses []netip.Prefix) {
 	for _, p := range f.addresses {
@@ -202,42 +215,12 @@ func (r *Router) readdress(f *iface, addresses []netip.Prefix) {
 	r.membership(f)
 }
 
-// interfaceUp brings routes, probers and virtual routers of the interface to
-// life.
+// interfaceUp brings routes and probers of the interface to life; settle starts
+// its virtual routers.
 func (r *Router) interfaceUp(now time.Time, f *iface) {
 	r.table.SetPort(f.port, true)
 	r.keepNextHops(now)
 	r.startProbers(now, f)
-	r.startVirtuals(now, f)
-}
-
-// startVirtuals starts the virtual routers of an interface that is up; those
-// that run take over its address.
-func (r *Router) startVirtuals(now time.Time, f *iface) {
-	for _, v := range r.virtual {
-		if v.port == f.port && !r.stopping {
-			r.startVirtual(now, v)
-		}
-	}
-}
-
-// startVirtual starts a virtual router whose interface is up, or ends it where
-// the interface has no address for it.
-func (r *Router) startVirtual(now time.Time, v *virtual) {
-	f := r.ifaces[v.port]
-	source, ok := f.vrrpSource(v.cfg.IPv6())
-	if !ok {
-		reason := "interface " + f.cfg.Name + " has no " + family(v.cfg.IPv6()) +
-			" address to advertise from: add one to its addresses"
-		if v.machine.State() == vrrp.Initialize {
-			r.event(now, Event{
-				Kind: "vrrp", Name: v.cfg.Name, From: "Initialize", To: "Initialize", Reason: reason,
-			})
-		}
-		r.vrrpActions(now, v, v.machine.Down(now, reason))
-		return
-	}
-	r.vrrpActions(now, v, v.machine.Start(now, source))
 }
 
 // interfaceDown withdraws all that relies on the interface. Its own addresses

@@ -33,6 +33,9 @@ func (r *Router) neighActions(actions []neigh.Action) {
 		case neigh.Update:
 			r.table.SetNeighbor(a.Key.Port, a.Key.Addr, a.MAC, a.Reachable)
 			r.dirty = true
+			if hasKey(r.kept, a.Key) {
+				r.unsettled = true // a route has become usable, or is no longer
+			}
 		case neigh.Send:
 			for _, w := range a.Waiting {
 				r.do(Forward{w})

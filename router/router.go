@@ -33,6 +33,8 @@ type Router struct {
 
 	ifaces  []*iface // by port number
 	virtual []*virtual
+	groups  []*group
+	checks  []*check
 	cache   *neigh.Cache
 	table   *rib.Table
 	kept    []neigh.Key // next hops that the cache keeps resolved; sorted
@@ -42,9 +44,12 @@ type Router struct {
 	serial     uint64
 	dirty      bool // the snapshot is out of date
 	localDirty bool // the local stack's addresses or groups are
+	unsettled  bool // what is tracked, a machine's state, or what may run has changed: see settle
 	lastTurn   time.Time
 	started    bool
 	stopping   bool
+	stopReason string
+	drained    bool
 
 	out      []Action // of this turn, but for Publish, which goes first
 	counters counters
@@ -69,6 +74,10 @@ func New(cfg *config.Config, seed uint64) *Router {
 		c := &cfg.VRRP[i]
 		r.virtual = append(r.virtual, newVirtual(c, r.portOf(c.Interface)))
 	}
+	for i := range cfg.Checks {
+		r.checks = append(r.checks, &check{cfg: &cfg.Checks[i]})
+	}
+	r.regroup()
 	r.leaseTime = leaseDuration(cfg.VRRP)
 	return r
 }
@@ -94,6 +103,20 @@ func (r *Router) Lease() *fib.Lease { return r.lease }
 // the control plane stopped: two intervals are safe. Bounded to [20 ms, 2 s].
 func (r *Router) LeaseDuration() time.Duration { return r.leaseTime }
 
+// LeaseEnd returns until when the lease is renewed at now: for LeaseDuration,
+// but not for long beyond the end of a drain. A process that stands still while
+// it drains would else forward, when it goes on, what its successor has
+// forwarded.
+func (r *Router) LeaseEnd(now time.Time) time.Time {
+	end := now.Add(r.leaseTime)
+	for _, v := range r.virtual {
+		if d := v.machine.DrainEnd(); !d.IsZero() && d.Add(r.leaseTime/4).Before(end) {
+			end = d.Add(r.leaseTime / 4)
+		}
+	}
+	return end
+}
+
 func leaseDuration(virtual []config.VRRP) time.Duration {
 	shortest := time.Second
 	for i := range virtual {
@@ -111,7 +134,7 @@ func (r *Router) Start(now time.Time) []Action {
 	for _, f := range r.ifaces {
 		r.membership(f)
 	}
-	r.dirty, r.localDirty = true, true
+	r.dirty, r.localDirty, r.unsettled = true, true, true
 	return r.end(now)
 }
 
@@ -122,6 +145,9 @@ func (r *Router) Advance(now time.Time) []Action {
 	for _, v := range r.virtual {
 		if due(v.machine.Deadline(), now) {
 			r.vrrpActions(now, v, v.machine.Advance(now))
+		}
+		if due(v.readyBy, now) {
+			r.unsettled = true
 		}
 	}
 	if due(r.cache.Deadline(), now) {
@@ -146,6 +172,7 @@ func (r *Router) Deadline() time.Time {
 	next := earlier(time.Time{}, r.cache.Deadline())
 	for _, v := range r.virtual {
 		next = earlier(next, v.machine.Deadline())
+		next = earlier(next, v.readyBy)
 		if v.machine.State() != vrrp.Initialize || v.machine.Forwarding() {
 			next = earlier(next, r.lastTurn.Add(r.leaseTime/4))
 		}
@@ -171,7 +198,7 @@ func earlier(a, b time.Time) time.Time {
 // goes on until Stopped.
 func (r *Router) Stop(now time.Time, reason string) []Action {
 	r.begin(now)
-	r.stopping = true
+	r.stopping, r.stopReason = true, reason
 	for _, v := range r.virtual {
 		r.vrrpActions(now, v, v.machine.Stop(now, reason))
 	}
@@ -201,11 +228,9 @@ func (r *Router) Switchover(now time.Time, name string) ([]Action, error) {
 		if v.cfg.Name != name {
 			continue
 		}
-		actions, err := v.machine.Switchover(now)
-		if err != nil {
+		if err := r.switchover(now, v); err != nil {
 			return r.end(now), fmt.Errorf("%s: %w", name, err)
 		}
-		r.vrrpActions(now, v, actions)
 		return r.end(now), nil
 	}
 	return r.end(now), fmt.Errorf("%s: %w", name, ErrUnknownVirtualRouter)
@@ -238,6 +263,9 @@ func (r *Router) overdue(now time.Time) bool {
 
 // end closes a turn: what changed is published before anything leaves.
 func (r *Router) end(now time.Time) []Action {
+	r.settle(now)
+	r.leave()
+	r.settle(now) // what comes in the place of those that have left
 	first := r.publish()
 	if r.localDirty {
 		first = append(first, r.localStack())

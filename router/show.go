@@ -15,24 +15,30 @@ import (
 func (r *Router) VirtualRouters() []VirtualRouterStatus {
 	list := make([]VirtualRouterStatus, 0, len(r.virtual))
 	for _, v := range r.virtual {
-		info := v.machine.Info()
-		list = append(list, VirtualRouterStatus{
-			Name: v.cfg.Name, Interface: v.cfg.Interface, VRID: v.cfg.VRID,
-			Family: familyName(v.cfg.IPv6()), Version: v.cfg.Version, State: info.State,
-			Priority: v.cfg.Priority, EffectivePriority: v.cfg.Priority,
-			Preempt: v.cfg.Preempt, Accept: v.cfg.Accept,
-			Addresses: v.cfg.Addresses, VirtualMAC: v.mac,
-			AdvertisementIntervalMS: v.cfg.Interval.Milliseconds(),
-			MasterDownIntervalMS:    info.MasterDownInterval.Milliseconds(),
-			SkewTimeMS:              info.SkewTime.Milliseconds(),
-			Master:                  MasterStatus{info.MasterAddress, info.MasterPriority},
-			PeerAddresses:           info.PeerAddresses,
-			Forwarding:              info.Forwarding,
-			Since:                   info.Since, Transitions: info.Transitions, LastReason: info.LastReason,
-			Counters: v.machine.Counters(),
-		})
+		list = append(list, r.virtualStatus(v))
 	}
 	return list
+}
+
+func (r *Router) virtualStatus(v *virtual) VirtualRouterStatus {
+	info := v.machine.Info()
+	return VirtualRouterStatus{
+		Name: v.cfg.Name, Interface: v.cfg.Interface, VRID: v.cfg.VRID,
+		Family: familyName(v.cfg.IPv6()), Version: v.cfg.Version, State: info.State,
+		Priority: v.cfg.Priority, EffectivePriority: info.Priority,
+		Preempt: v.cfg.Preempt, Accept: v.cfg.Accept,
+		Addresses: v.cfg.Addresses, VirtualMAC: v.mac,
+		AdvertisementIntervalMS: v.cfg.Interval.Milliseconds(),
+		MasterDownIntervalMS:    info.MasterDownInterval.Milliseconds(),
+		SkewTimeMS:              info.SkewTime.Milliseconds(),
+		Master:                  MasterStatus{info.MasterAddress, info.MasterPriority},
+		PeerAddresses:           info.PeerAddresses,
+		Forwarding:              info.Forwarding,
+		Since:                   info.Since, Transitions: info.Transitions, LastReason: info.LastReason,
+		Terms: r.termStatus(v), Holding: v.holding(), Group: v.group.status(), Obstacle: v.obstacle,
+		WouldWin: r.wouldWin(v, &info), IfMasterDied: ifMasterDied(v, &info),
+		Counters: v.machine.Counters(),
+	}
 }
 
 func familyName(ipv6 bool) string {

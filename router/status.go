@@ -34,7 +34,62 @@ type VirtualRouterStatus struct {
 	Since                   time.Time         `json:"since"`
 	Transitions             uint64            `json:"transitions"`
 	LastReason              string            `json:"last_reason"`
+	Terms                   []TermStatus      `json:"terms"`
+	Holding                 *HoldingStatus    `json:"holding,omitempty"`
+	Group                   *GroupStatus      `json:"group,omitempty"`
+	Obstacle                string            `json:"obstacle,omitempty"` // why it does not run
+	WouldWin                WinnerStatus      `json:"would_win"`
+	IfMasterDied            string            `json:"if_master_died"`
 	Counters                map[string]uint64 `json:"counters"`
+}
+
+// TermStatus is one thing that a virtual router's effective priority depends on.
+type TermStatus struct {
+	Kind   string `json:"kind"` // interface | route | check | drain
+	Name   string `json:"name"`
+	Weight int    `json:"weight"` // taken off the priority while down; 0: the virtual router is down then
+	Up     bool   `json:"up"`
+	Known  bool   `json:"known"`            // false: no verdict yet, counts as up
+	Effect int    `json:"effect"`           // on the priority now: 0, or less
+	Reason string `json:"reason,omitempty"` // why it is down or not known
+}
+
+// HoldingStatus says why a lesser master is not preempted yet.
+type HoldingStatus struct {
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until"` // at the latest
+}
+
+// GroupStatus is the group of virtual routers that change state together.
+type GroupStatus struct {
+	Name    string   `json:"name"`
+	Members []string `json:"members"`
+	Waiting string   `json:"waiting,omitempty"` // why it does not take over although a member would
+}
+
+// WinnerStatus is the router that would win an election now, of those that are
+// known: this one, and the master that is heard.
+type WinnerStatus struct {
+	Address  netip.Addr `json:"address"`
+	Priority uint8      `json:"priority"`
+	Reason   string     `json:"reason"`
+}
+
+// CheckStatus is one health check in "show checks".
+type CheckStatus struct {
+	Name        string    `json:"name"`
+	Kind        string    `json:"kind"` // ping | tcp | exec
+	Target      string    `json:"target"`
+	State       string    `json:"state"`       // unknown | up | down
+	Since       time.Time `json:"since"`       // of the state
+	OK          bool      `json:"ok"`          // the last result
+	Consecutive int       `json:"consecutive"` // results like the last one in a row
+	Last        time.Time `json:"last"`        // when it came
+	Detail      string    `json:"detail"`
+	Fall        int       `json:"fall"`
+	Rise        int       `json:"rise"`
+	IntervalMS  int64     `json:"interval_ms"`
+	TimeoutMS   int64     `json:"timeout_ms"`
 }
 
 // MasterStatus is the router known to be Master; the zero Address means none.

@@ -19,6 +19,20 @@ type virtual struct {
 	machine *vrrp.Machine
 	served  bool // the virtual MAC is in the snapshot, or will be with the next
 	local   bool // the addresses are in the route table
+
+	group    *group    // nil: alone
+	own      uint8     // effective priority by what it tracks itself
+	terms    []term    // what it tracks, as of the last look
+	fault    string    // why it is down by what it tracks; empty: it is not
+	obstacle string    // why it does not run; empty: it runs
+	readyBy  time.Time // waits to be ready to preempt, until then at most; zero: it does not
+	unready  string    // what it waits for
+
+	// It ends, because it is no longer configured, or another one comes in its
+	// place.
+	leaving    bool
+	leavingWhy string
+	then       *config.VRRP
 }
 
 func newVirtual(cfg *config.VRRP, port uint16) *virtual {
@@ -26,6 +40,7 @@ func newVirtual(cfg *config.VRRP, port uint16) *virtual {
 		cfg: cfg, port: port,
 		mac:     vrrp.VirtualMAC(cfg.VRID, cfg.IPv6()),
 		machine: vrrp.New(cfg.Config),
+		own:     cfg.Priority,
 	}
 }
 
@@ -48,7 +63,10 @@ func (v *virtual) accepts() bool { return v.cfg.Accept || v.cfg.Owner() }
 func (r *Router) vrrpActions(now time.Time, v *virtual, actions []vrrp.Action) {
 	for _, a := range actions {
 		switch a := a.(type) {
+		case vrrp.Elected:
+			r.elect(v, a)
 		case vrrp.Transition:
+			r.unsettled = true
 			r.event(now, Event{
 				Kind: "vrrp", Name: v.cfg.Name,
 				From: a.From.String(), To: a.To.String(), Reason: a.Reason,

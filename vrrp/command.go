@@ -90,3 +90,16 @@ func (m *Machine) preemptFrom() time.Time {
 	}
 	return m.preemptAt
 }
+
+// Elected reports whether an Elected action waits for TakeOver.
+func (m *Machine) Elected() bool { return m.elected }
+
+// DrainEnd returns when a drain in progress ends at the latest; the zero Time
+// where there is none.
+func (m *Machine) DrainEnd() time.Time { return m.timers.drain }
+
+// FollowTies leaves the decision between equal priorities to somebody else, the
+// leader of a group: this Machine goes on as Master for as long as a Backup would
+// wait, and only then goes by the greater address as RFC 9568 6.4.3 says. Two
+// groups that each won one member by its address would else go round for ever.
+func (m *Machine) FollowTies(follow bool) { m.followTies = follow }

@@ -63,6 +63,8 @@ type Machine struct {
 	preemptAt  time.Time // the preemption delay of this start is over
 	holdUntil  time.Time // by Hold: does not preempt before
 	elected    bool      // with Config.Grouped: would be Master; waits for TakeOver, without a timer
+	followTies bool      // see FollowTies
+	tieSince   time.Time // as Master: another one of the same priority has been heard since
 	handedOver bool      // by Switchover: does not preempt the one that took over
 	waiting    bool      // handed over, and nobody has come forward yet
 
@@ -226,6 +228,8 @@ func (m *Machine) becomeMaster(now time.Time, reason string) []Action {
 	m.timers = timers{advert: now.Add(m.cfg.Interval)}
 	m.serving = true
 	m.handedOver, m.waiting, m.elected = false, false, false
+	m.tieSince = time.Time{}
+	m.tieSince = time.Time{}
 	m.master = rival{}
 	m.asserted, m.announced, m.carriers = 0, 0, 0
 	m.counters.becameMaster++

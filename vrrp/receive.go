@@ -143,12 +143,25 @@ func (m *Machine) receiveMaster(now time.Time, from Sender, adv *Advertisement) 
 		return actions
 	case adv.Priority > m.priority:
 		return m.yield(now, from, adv, higherPriority(from.Addr, adv.Priority, m.priority))
-	case adv.Priority == m.priority && from.Addr.Compare(m.source.WithZone("")) > 0:
+	case adv.Priority == m.priority && from.Addr.Compare(m.source.WithZone("")) > 0 && !m.tieOpen(now, adv.Interval):
 		return m.yield(now, from, adv, greaterAddress(from.Addr, adv.Priority))
 	case m.cfg.Version == 3:
 		return m.assert() // RFC 9568 6.4.3; earlier RFCs discard it in silence
 	}
 	return nil
+}
+
+// tieOpen reports whether the decision between equal priorities is still to come
+// from elsewhere (FollowTies).
+func (m *Machine) tieOpen(now time.Time, interval time.Duration) bool {
+	if !m.followTies {
+		return false
+	}
+	wait := MasterDownInterval(m.cfg.Version, m.priority, interval)
+	if m.tieSince.IsZero() || now.Sub(m.tieSince) > 2*wait { // the first, or another one than then
+		m.tieSince = now
+	}
+	return now.Sub(m.tieSince) < wait
 }
 
 // yield leaves Master to a better one.

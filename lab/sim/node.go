@@ -268,7 +268,7 @@ func (n *Node) renew() {
 		n.w.checks.dies(n, true)
 		return
 	}
-	n.router.Lease().Renew(n.clock().Add(n.router.LeaseDuration()).UnixNano())
+	n.router.Lease().Renew(n.router.LeaseEnd(n.clock()).UnixNano())
 	deadline := n.router.Deadline()
 	if deadline.IsZero() || deadline.Equal(n.wakeAt) {
 		return
