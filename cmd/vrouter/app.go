@@ -33,6 +33,7 @@ type app struct {
 	stderr io.Writer
 	getenv func(string) string
 	now    func() time.Time // its location is the one that times are shown in
+	alone  bool             // "run" is the router process itself, without a guardian
 
 	socket string // flag -s
 	json   bool   // flag --json of show
@@ -68,10 +69,13 @@ func (a *app) run(ctx context.Context, args []string) int {
 	var usage *usageError
 	var failed *control.Error
 	var mistakes config.Errors
+	var status exitStatus
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errReported):
+	case errors.As(err, &status):
+		return int(status)
 	case errors.As(err, &usage):
 		fmt.Fprintf(a.stderr, "vrouter: %s\nSee \"%s --help\".\n", usage.message, usage.command.CommandPath())
 		return exitUsage

@@ -1,0 +1,243 @@
+package guardian
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// marker is the environment variable that tells a process what it is: the
+// guardian under its own title, or the router process with its pid as proof.
+const (
+	marker       = "VROUTER_PROCESS"
+	guardianMark = "guardian:"
+	routerMark   = "router:"
+)
+
+// inherited is the descriptor on which the router process finds its guardian.
+const inherited = 3
+
+// Role is what a process of the program is.
+type Role int
+
+// The roles.
+const (
+	RoleNone     Role = iota // started by somebody else
+	RoleGuardian             // started anew by itself (Retitle)
+	RoleRouter               // started by Run: Inherit works
+)
+
+// TakeRole returns what this process is, and takes the mark out of the
+// environment, so that no program that it starts mistakes itself for it. It
+// works once.
+func TakeRole() Role {
+	value := os.Getenv(marker)
+	os.Unsetenv(marker)
+	is := func(mark string, pid int) bool {
+		text, ok := strings.CutPrefix(value, mark)
+		return ok && text == strconv.Itoa(pid)
+	}
+	switch {
+	case is(guardianMark, os.Getpid()):
+		return RoleGuardian
+	case is(routerMark, os.Getppid()):
+		unix.CloseOnExec(inherited)
+		return RoleRouter
+	}
+	return RoleNone
+}
+
+// Retitle executes the program anew in this process, under a title that ps
+// shows, as RoleGuardian. It returns only where that fails.
+func Retitle(path string, args []string) error {
+	mark := marker + "=" + guardianMark + strconv.Itoa(os.Getpid())
+	return unix.Exec(path, args, append(os.Environ(), mark))
+}
+
+// Name sets the short name of this process, of which the kernel keeps 15
+// bytes; where it cannot, the name stays what it was.
+func Name(name string) {
+	_ = os.WriteFile(fmt.Sprintf("/proc/self/task/%d/comm", os.Getpid()), []byte(name), 0)
+}
+
+// Client is the router process' way to its guardian. But for Gone and Dying it
+// belongs to one goroutine. Nothing ever blocks: what the guardian does not
+// take now is sent with a later Beat. A nil Client does nothing.
+type Client struct {
+	fd       int
+	gone     chan struct{}
+	interval int64 // of heartbeats, in ns
+	next     int64 // boot time at which one is due
+	pending  []pending
+}
+
+// pending is a message that could not be sent yet. A later one of the same key
+// takes its place.
+type pending struct {
+	key  string
+	data []byte
+	fd   int // to go with it, and to be closed then; -1: none
+}
+
+// Inherit returns the client of a process of RoleRouter; it works once.
+func Inherit() (*Client, error) {
+	if kind, err := unix.GetsockoptInt(inherited, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_SEQPACKET {
+		return nil, errors.New("the guardian's socket is not there: start \"vrouter run\"")
+	}
+	return newClient(inherited)
+}
+
+func newClient(fd int) (*Client, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	// Room for the wills of hundreds of virtual routers at once, where permitted.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4<<20) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<20)
+	}
+	c := &Client{fd: fd, gone: make(chan struct{})}
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	go c.listen(os.NewFile(uintptr(own), "guardian"))
+	return c, nil
+}
+
+// listen waits for the end of the guardian, which never says anything.
+func (c *Client) listen(f *os.File) {
+	defer close(c.gone)
+	defer f.Close()
+	var b [1]byte
+	for {
+		if n, err := f.Read(b[:]); n == 0 || err != nil {
+			return
+		}
+	}
+}
+
+// Gone is closed when the guardian has ended: this process must hand over and
+// end, since nobody would speak for it.
+func (c *Client) Gone() <-chan struct{} {
+	if c == nil {
+		return nil
+	}
+	return c.gone
+}
+
+// Hello says how to watch this process. The heartbeats are due once it is ready.
+func (c *Client) Hello(h Hello) {
+	if c == nil {
+		return
+	}
+	c.interval = int64(h.Watchdog / looks)
+	c.send("hello", &message{kind: kindHello, hello: h}, -1)
+}
+
+// Ready says that everything is open and running; from now on the watchdog
+// counts.
+func (c *Client) Ready() { c.send("ready", &message{kind: kindReady}, -1) }
+
+// Stopping says that the hand-over has begun.
+func (c *Client) Stopping() { c.send("stopping", &message{kind: kindStopping}, -1) }
+
+// Ended says that everything is handed over, and that no heartbeat comes any
+// more.
+func (c *Client) Ended() { c.send("ended", &message{kind: kindEnded}, -1) }
+
+// Will replaces the last will of a virtual router.
+func (c *Client) Will(w Will) { c.send("will "+w.Name, &message{kind: kindWill, will: w}, -1) }
+
+// Lend hands over a descriptor for a port's frames, in place of the one before;
+// FD -1 takes that back. The descriptor belongs to the Client from now on.
+func (c *Client) Lend(l Loan) {
+	if c == nil {
+		if l.FD >= 0 {
+			unix.Close(l.FD)
+		}
+		return
+	}
+	c.send("port "+strconv.Itoa(int(l.Port)), &message{kind: kindPort, loan: l}, l.FD)
+}
+
+// Dying says that this process panics. Any goroutine may call it.
+func (c *Client) Dying() {
+	if c != nil {
+		m := message{kind: kindDying}
+		_ = unix.Sendto(c.fd, m.append(nil), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil) // it sees the end, too
+	}
+}
+
+// Next returns the boot time (CLOCK_BOOTTIME, in ns) at which Beat wants to be
+// called next; 0: no need.
+func (c *Client) Next() int64 {
+	if c == nil || c.interval == 0 {
+		return 0
+	}
+	return c.next
+}
+
+// Beat sends a heartbeat where one is due, and what could not be sent before.
+func (c *Client) Beat(now int64) {
+	if c == nil || c.interval == 0 || now < c.next {
+		return
+	}
+	c.next = now + c.interval
+	if len(c.pending) > 0 {
+		c.flush()
+		return
+	}
+	_ = unix.Sendto(c.fd, heartbeat, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil) // full: it hears enough
+}
+
+var heartbeat = (&message{kind: kindHeartbeat}).append(nil)
+
+// send sends a message, now or later.
+func (c *Client) send(key string, m *message, fd int) {
+	if c == nil {
+		return
+	}
+	p := pending{key, m.append(nil), fd}
+	for i := range c.pending {
+		if c.pending[i].key == key {
+			c.pending[i].drop()
+			c.pending[i] = p
+			c.flush()
+			return
+		}
+	}
+	c.pending = append(c.pending, p)
+	c.flush()
+}
+
+// flush sends what waits, as far as the guardian takes it.
+func (c *Client) flush() {
+	for len(c.pending) > 0 {
+		p := &c.pending[0]
+		var rights []byte
+		if p.fd >= 0 {
+			rights = unix.UnixRights(p.fd)
+		}
+		err := unix.Sendmsg(c.fd, p.data, rights, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ETOOMANYREFS):
+			return
+		}
+		p.drop() // sent; or refused for ever, as where the guardian has ended
+		c.pending = c.pending[1:]
+	}
+	c.pending = nil
+}
+
+func (p *pending) drop() {
+	if p.fd >= 0 {
+		unix.Close(p.fd)
+		p.fd = -1
+	}
+}

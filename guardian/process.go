@@ -1,0 +1,292 @@
+package guardian
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is one life of the router process, seen from the guardian.
+type process struct {
+	pid    int
+	pidfd  int
+	socket int // messages come from here
+	log    *slog.Logger
+	inbox  inbox
+	estate *estate
+
+	patience patience
+	began    int64 // boot time
+	ready    bool
+	stopping bool
+	gone     bool   // its end of the socket is closed
+	last     string // it has said that its end comes; for people
+	lastAt   int64  // boot time of that
+	garbage  int    // messages that made no sense
+	reaped   bool
+	status   unix.WaitStatus
+}
+
+// life runs one router process from its start to its end.
+func (g *guardian) life() (end, error) {
+	r, err := g.start()
+	if err != nil {
+		return end{}, err
+	}
+	defer r.close()
+	began := bootTime()
+	why, late := g.watch(r)
+	sent, failed := r.estate.execute(late)
+	r.signal(unix.SIGKILL)
+	r.estate.close() // a TAP device ends with its last descriptor
+	if sent+failed > 0 {
+		g.log.Warn("last will sent", "frames", sent, "not_sent", failed, "reason", why, "late", late)
+	}
+	g.bury(r)
+	e := end{
+		status: r.status, ready: r.ready, why: why, alive: time.Duration(bootTime() - began),
+		orderly: r.status.Exited() && r.status.ExitStatus() == 0 && (g.stopping || r.stopping),
+	}
+	if g.stopping && !r.ready && r.status.Signaled() && r.status.Signal() == unix.SIGTERM {
+		e.orderly = true // it had nothing to hand over yet, not even a handler
+	}
+	if why == whyEnded {
+		e.why = describe(r.status)
+	}
+	g.proven = g.proven || r.ready
+	return e, nil
+}
+
+const whyEnded = "it has ended"
+
+// start starts the router process, in a process group of its own: what a
+// terminal sends to its foreground comes by way of the guardian.
+func (g *guardian) start() (*process, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket for the router process: %w", err)
+	}
+	defer unix.Close(pair[1])
+	r := &process{socket: pair[0], pidfd: -1, log: g.log, estate: newEstate(), began: bootTime()}
+	r.inbox.init()
+	r.pid, err = syscall.ForkExec(g.o.Path, g.o.Args, &syscall.ProcAttr{
+		Env:   append(g.o.Env[:len(g.o.Env):len(g.o.Env)], marker+"="+routerMark+strconv.Itoa(unix.Getpid())),
+		Files: []uintptr{0, 1, 2, uintptr(pair[1])},
+		Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &r.pidfd},
+	})
+	if err == nil && r.pidfd < 0 {
+		err = errors.New("the kernel has no pidfd (Linux 5.4)")
+		unix.Kill(r.pid, unix.SIGKILL)
+	}
+	if err != nil {
+		unix.Close(r.socket)
+		return nil, fmt.Errorf("starting the router process (%s): %w", g.o.Path, err)
+	}
+	return r, nil
+}
+
+// watch follows the router process until it is at its end, or must come to
+// it, and returns why, and by how much the guardian was too late to see it.
+func (g *guardian) watch(r *process) (why string, late time.Duration) {
+	for {
+		asked := r.patience.wait()
+		before := bootTime()
+		fds := []unix.PollFd{
+			{Fd: int32(r.pidfd), Events: unix.POLLIN},
+			{Fd: int32(r.socket), Events: unix.POLLIN},
+			{Fd: int32(g.signals.wake), Events: unix.POLLIN},
+		}
+		poll(fds, asked)
+		now := bootTime()
+		late = r.patience.woke(asked, time.Duration(now-before))
+		if fds[1].Revents != 0 {
+			g.receive(r)
+		}
+		if fds[2].Revents != 0 || g.hangup {
+			g.take(r)
+		}
+		if why := g.verdict(r, fds[0].Revents != 0, now); why != "" {
+			return why, late
+		}
+	}
+}
+
+// verdict returns why the router process is at its end, or empty.
+func (g *guardian) verdict(r *process, ended bool, now int64) string {
+	switch {
+	case ended:
+		return whyEnded
+	case r.gone && r.last == "":
+		return whyEnded // or is about to: nothing else closes its socket
+	case g.hurry:
+		return "told to stop twice"
+	case r.last != "":
+		limit := endLimit
+		if r.last == lastPanic {
+			limit = lastLimit
+		}
+		if time.Duration(now-r.lastAt) > limit {
+			return fmt.Sprintf("%s, and did not end within %v", r.last, limit)
+		}
+	case !r.ready:
+		if time.Duration(now-r.began) > startLimit {
+			return fmt.Sprintf("not ready within %v of its start", startLimit)
+		}
+	case r.patience.dead():
+		return fmt.Sprintf("silent for %v", r.patience.silent.Round(time.Millisecond))
+	}
+	return ""
+}
+
+const (
+	lastOrder = "handed over"
+	lastPanic = "panicked"
+)
+
+// receive takes all messages that wait.
+func (g *guardian) receive(r *process) {
+	for !r.gone {
+		b, fd, status := r.inbox.receive(r.socket)
+		switch status {
+		case inboxEmpty:
+			return
+		case inboxClosed:
+			r.gone = true
+			return
+		}
+		m, err := parse(b)
+		if err == nil && (m.kind == kindPort) && (m.loan.FD >= 0) != (fd >= 0) {
+			err = errMessage // one without the other
+		}
+		if fd >= 0 && (err != nil || m.kind != kindPort) {
+			unix.Close(fd)
+			fd = -1
+		}
+		if err != nil {
+			r.nonsense(err)
+			continue
+		}
+		m.loan.FD = fd
+		r.patience.heard()
+		g.obey(r, &m)
+	}
+}
+
+// nonsense notes a message that makes no sense: the first, and then ever fewer.
+func (r *process) nonsense(err error) {
+	r.garbage++
+	if r.garbage&(r.garbage-1) == 0 {
+		r.log.Error("the router process sends nonsense", "error", err, "times", r.garbage)
+	}
+}
+
+// obey carries out a message.
+func (g *guardian) obey(r *process, m *message) {
+	switch m.kind {
+	case kindHello:
+		r.patience.watchdog = m.hello.Watchdog
+		g.log = newLogger(g.tape, m.hello)
+		r.log = g.log
+	case kindWill:
+		if !r.estate.set(m.will) {
+			g.log.Error("no room for a last will", "name", m.will.Name)
+		}
+	case kindPort:
+		if !r.estate.lend(m.loan) {
+			g.log.Error("no room for a descriptor", "port", m.loan.Port)
+		}
+	case kindReady:
+		r.ready = true
+		g.log.Debug("the router process is ready", "pid", r.pid, "watchdog", r.patience.watchdog)
+		g.manager.tell("READY=1\nSTATUS=The router process is running")
+		g.take(r)
+	case kindStopping:
+		r.stopping = true
+		g.manager.tell("STOPPING=1")
+	case kindEnded:
+		r.farewell(lastOrder)
+	case kindDying:
+		// Its stack is still to be written, but nothing that it is Master of
+		// may wait for that.
+		sent, failed := r.estate.execute(0)
+		g.log.Warn("last will sent", "frames", sent, "not_sent", failed, "reason", "the router process panics")
+		r.farewell(lastPanic)
+	}
+}
+
+// farewell notes that the process has said that its end comes.
+func (r *process) farewell(last string) {
+	r.last, r.lastAt = last, bootTime()
+	r.patience.watchdog = 0 // nothing is to be heard any more
+}
+
+// signal sends the process a signal; to none it does nothing. It cannot hit
+// another process of that number: this one is not waited for yet.
+func (r *process) signal(s unix.Signal) {
+	if r != nil && !r.reaped {
+		_ = unix.PidfdSendSignal(r.pidfd, s, nil, 0) // it has ended: as good
+	}
+}
+
+// reap takes note of the end of this process' children: of the router process
+// and of those that it left behind, where they come to the guardian because it
+// is the first process of a container.
+func (r *process) reap() {
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || pid <= 0 {
+			return
+		}
+		if r != nil && pid == r.pid {
+			r.reaped, r.status = true, status
+		}
+	}
+}
+
+// bury waits until the process, which has got SIGKILL, is no more: its devices
+// are free only then.
+func (g *guardian) bury(r *process) {
+	const patience = 10 * time.Second
+	for asked := bootTime(); !r.reaped; {
+		fds := []unix.PollFd{
+			{Fd: int32(r.pidfd), Events: unix.POLLIN},
+			{Fd: int32(g.signals.wake), Events: unix.POLLIN},
+		}
+		poll(fds, patience)
+		g.take(r)
+		if fds[0].Revents != 0 {
+			r.reap()
+			runtime.Gosched()
+		}
+		if !r.reaped && bootTime()-asked > int64(patience) {
+			asked = bootTime()
+			g.log.Error("the router process does not end, though killed: the kernel holds it", "pid", r.pid)
+		}
+	}
+}
+
+func (r *process) close() {
+	unix.Close(r.socket)
+	unix.Close(r.pidfd)
+}
+
+// describe says how a process ended.
+func describe(s unix.WaitStatus) string {
+	switch {
+	case s.Signaled():
+		return "killed by " + unix.SignalName(s.Signal())
+	case s.Exited():
+		return fmt.Sprintf("exit status %d", s.ExitStatus())
+	}
+	return whyEnded
+}
