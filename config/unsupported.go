@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"strings"
-	"time"
 )
 
 // notYet lists the keys and tables that are known and checked, but whose
@@ -15,7 +14,6 @@ var notYet = []struct {
 	remedy string
 }{
 	{"router.user", nothing, "remove it: the process stays the user that started it"},
-	{"router.watchdog", only(100 * time.Millisecond), "remove it"},
 	{"control.listen", nothing, "remove it and use the unix socket"},
 	{"interface.attach", anythingBut("af_xdp"), `write "af_packet"`},
 	{"interface.host_tap", only(false), "remove it or write false"},

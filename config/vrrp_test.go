@@ -182,14 +182,13 @@ func TestChecksumPlainIsForVersion3OverIPv4(t *testing.T) {
 }
 
 func TestInertValuesOfWhatIsNotYetSupportedAreFine(t *testing.T) {
-	text := "[router]\nwatchdog = \"0.1s\"\n[import]\nmirror = false\n" + fmt.Sprintf(link, "host_tap = false\n") +
+	text := "[import]\nmirror = false\n" + fmt.Sprintf(link, "host_tap = false\n") +
 		"addresses = [\"192.0.2.1\"]\nfast_detect = false\ndamping = false\ntrack = []\npeers = []\n"
 	cfg := mustParse(t, text)
 	if cfg.VRRP[0].Peers != nil {
 		t.Errorf("peers: %v", cfg.VRRP[0].Peers)
 	}
 	for old, inert := range map[string]string{
-		"watchdog = \"0.1s\"": "watchdog = \"200ms\"",
 		"mirror = false":      "mirror = true",
 		"host_tap = false":    "host_tap = true",
 		"fast_detect = false": "fast_detect = true",

@@ -15,12 +15,15 @@ import (
 	"syscall"
 
 	"vrouter/config"
+	"vrouter/guardian"
 )
 
 // Options are what the command line says.
 type Options struct {
 	ConfigFile string
 	Log        io.Writer // of the log; nil: stderr
+	// Guardian watches over this process; nil: nobody does.
+	Guardian *guardian.Client
 }
 
 // spareThreads are beyond one for each CPU: the control loop and whoever
@@ -51,12 +54,13 @@ func Run(ctx context.Context, o Options) error {
 			return fmt.Errorf("router.name is not set, and the host's name is not known: %w", err)
 		}
 	}
+	o.Guardian.Hello(hello(cfg))
 	runtime.GOMAXPROCS(runtime.NumCPU() + spareThreads)
 	debug.SetGCPercent(50) // a small heap: short collections while VRRP runs
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	defer outliveLogReader()()
-	d, err := open(cfg, log.With("router", cfg.Router.Name))
+	d, err := open(cfg, log.With("router", cfg.Router.Name), o.Guardian)
 	if err != nil {
 		return err
 	}

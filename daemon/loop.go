@@ -15,6 +15,7 @@ import (
 	"vrouter/dataplane"
 	"vrouter/dataplane/fib"
 	"vrouter/dataplane/worker"
+	"vrouter/guardian"
 	"vrouter/neigh"
 	"vrouter/packet"
 	"vrouter/router"
@@ -36,6 +37,7 @@ type loop struct {
 	clock  clock
 	log    *slog.Logger
 	driver *driver
+	guard  *guardian.Client // heartbeats and last wills; nil: there is no guardian
 
 	wake     int // eventfd: something waits
 	queues   [dataplane.NumClasses]*worker.Queue
@@ -114,6 +116,7 @@ func (l *loop) turn() {
 	// Only now is it certain that VRRP has run on time up to this moment.
 	now, boot := l.clock.now()
 	l.router.Lease().Renew(boot + int64(l.router.LeaseEnd(now).Sub(now)))
+	l.guard.Beat(boot)
 	if took := worker.BootTime() - began; took > l.longest.Load() {
 		l.longest.Store(took)
 	}
@@ -189,6 +192,9 @@ func (l *loop) wait() {
 	if deadline := l.router.Deadline(); !deadline.IsZero() {
 		now, _ := l.clock.now()
 		timeout = min(timeout, deadline.Sub(now))
+	}
+	if beat := l.guard.Next(); beat != 0 {
+		timeout = min(timeout, time.Duration(beat-worker.BootTime()))
 	}
 	if timeout <= 0 {
 		return

@@ -22,6 +22,7 @@ import (
 	"vrouter/dataplane/netstack"
 	"vrouter/dataplane/port"
 	"vrouter/dataplane/worker"
+	"vrouter/guardian"
 	"vrouter/hook"
 	"vrouter/packet"
 	"vrouter/program"
@@ -33,6 +34,8 @@ const (
 	eventsKept = 10_000
 	// stopMargin is what an orderly stop may take beyond the longest drain.
 	stopMargin = 2 * time.Second
+	// closeTime is more than everything takes to be closed.
+	closeTime = 10 * time.Second
 )
 
 // process is the router process: its parts, and how to undo them.
@@ -50,13 +53,14 @@ type process struct {
 	events   *control.EventLog
 	programs *program.Launcher
 	hooks    *hook.Runner
+	guard    *guardian.Client // nil: there is no guardian
 
 	closers []func()
 }
 
 // open opens everything, or nothing.
-func open(cfg *config.Config, log *slog.Logger) (*process, error) {
-	d := &process{cfg: cfg, log: log, events: control.NewEventLog(eventsKept)}
+func open(cfg *config.Config, log *slog.Logger, guard *guardian.Client) (*process, error) {
+	d := &process{cfg: cfg, log: log, events: control.NewEventLog(eventsKept), guard: guard}
 	// The socket comes first: a second vrouter on it must not touch a port.
 	steps := []func() error{d.openSocket, d.openPorts, d.openHooks, d.openLoop, d.openLocal, d.openWorkers}
 	for _, step := range steps {
@@ -112,6 +116,7 @@ func (d *process) openLoop() error {
 	if err != nil {
 		return err
 	}
+	l.guard = d.guard
 	d.loop = l
 	d.local = newLocal(d.log, &l.queues)
 	for _, class := range []dataplane.Class{dataplane.ClassLocal, dataplane.ClassTransit} {
@@ -227,20 +232,21 @@ func (d *process) openWorker(inputs []worker.Input) error {
 // run works until ctx ends and the hand-over after it is done.
 func (d *process) run(ctx context.Context) error {
 	var ended atomic.Bool
-	go d.loop.run(ended.Load)
+	go mourned(d.guard, func() { d.loop.run(ended.Load) })
 	// The first snapshot is there once the loop answers: workers may run. An end
 	// that comes as early as this is an orderly one, too.
 	if err := d.loop.call(context.WithoutCancel(ctx), func(time.Time) {}); err != nil {
 		return err
 	}
 	for _, w := range d.workers {
-		go w.Run()
+		go mourned(d.guard, w.Run)
 	}
 	unwatch := d.watchPorts()
 	server := d.serve()
 	d.log.Info("running", "interfaces", len(d.ports), "virtual_routers", len(d.cfg.VRRP),
 		"workers", len(d.workers), "engine", d.cfg.Router.Engine, "socket", d.cfg.Control.Socket)
 	d.systemd(sd.SdNotifyReady)
+	d.loop.post(func(time.Time) { d.guard.Ready() })
 	d.idle(ctx)
 	d.systemd(sd.SdNotifyStopping)
 	d.handOver()
@@ -252,12 +258,14 @@ func (d *process) run(ctx context.Context) error {
 	ended.Store(true)
 	d.loop.signal()
 	<-d.loop.done
+	d.guard.Ended(hooksTime(d.loop.driver.cfg.Notify) + closeTime) // the client was the loop's until now
 	d.endHooks()
 	d.log.Info("stopped")
 	return nil
 }
 
-// idle waits for the end, and answers SIGHUP.
+// idle waits for the end, which also comes with the guardian's, and answers
+// SIGHUP.
 func (d *process) idle(ctx context.Context) {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
@@ -265,6 +273,9 @@ func (d *process) idle(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-d.guard.Gone():
+			d.log.Error("the guardian has ended: handing over, since nobody would speak for this process")
 			return
 		case <-reload:
 			d.log.Warn("reload is not supported yet: the running configuration stays",
@@ -325,7 +336,10 @@ func (d *process) handOver() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
-	d.loop.act(func(now time.Time) []router.Action { return d.loop.router.Stop(now, "shutdown") })
+	d.loop.act(func(now time.Time) []router.Action {
+		d.guard.Stopping()
+		return d.loop.router.Stop(now, "shutdown")
+	})
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
 	for {

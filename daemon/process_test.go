@@ -197,7 +197,7 @@ func TestLeaseIsKept(t *testing.T) {
 // TestSecondProcessOnTheSocket: it must not touch a port.
 func TestSecondProcessOnTheSocket(t *testing.T) {
 	r := newRig(t, onLAN)
-	d, err := open(r.process.cfg, silent())
+	d, err := open(r.process.cfg, silent(), nil)
 	if err == nil {
 		d.close()
 		t.Fatal("two processes on one socket")

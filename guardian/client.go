@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,12 +84,22 @@ type pending struct {
 	fd   int // to go with it, and to be closed then; -1: none
 }
 
+// lastFD is beyond any descriptor that the process opens later. When it ends,
+// Linux closes the highest descriptor first, and each packet socket takes
+// milliseconds: the guardian must not wait for them.
+const lastFD = 4000
+
 // Inherit returns the client of a process of RoleRouter; it works once.
 func Inherit() (*Client, error) {
 	if kind, err := unix.GetsockoptInt(inherited, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_SEQPACKET {
 		return nil, errors.New("the guardian's socket is not there: start \"vrouter run\"")
 	}
-	return newClient(inherited)
+	high, err := unix.FcntlInt(inherited, unix.F_DUPFD_CLOEXEC, lastFD)
+	if err != nil {
+		return newClient(inherited) // the limit on descriptors is low: as well, but later heard of
+	}
+	unix.Close(inherited)
+	return newClient(high)
 }
 
 func newClient(fd int) (*Client, error) {
@@ -100,7 +111,7 @@ func newClient(fd int) (*Client, error) {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<20)
 	}
 	c := &Client{fd: fd, gone: make(chan struct{})}
-	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd)
 	if err != nil {
 		return nil, err
 	}
@@ -145,9 +156,11 @@ func (c *Client) Ready() { c.send("ready", &message{kind: kindReady}, -1) }
 // Stopping says that the hand-over has begun.
 func (c *Client) Stopping() { c.send("stopping", &message{kind: kindStopping}, -1) }
 
-// Ended says that everything is handed over, and that no heartbeat comes any
-// more.
-func (c *Client) Ended() { c.send("ended", &message{kind: kindEnded}, -1) }
+// Ended says that everything is handed over, that no heartbeat comes any more,
+// and that the process will be gone after most.
+func (c *Client) Ended(most time.Duration) {
+	c.send("ended", &message{kind: kindEnded, most: most}, -1)
+}
 
 // Will replaces the last will of a virtual router.
 func (c *Client) Will(w Will) { c.send("will "+w.Name, &message{kind: kindWill, will: w}, -1) }

@@ -16,6 +16,8 @@ package guardian
 import (
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,9 +40,8 @@ const (
 
 // Bounds on what a router process may take its time for.
 const (
-	startLimit = time.Minute     // from its start to ready
-	endLimit   = 5 * time.Second // from its last word to its end
-	lastLimit  = time.Second     // from a panic to its end: the stack is being written
+	startLimit = time.Minute // from its start to ready
+	lastLimit  = time.Second // from a panic to its end: the stack is being written
 )
 
 // guardian is the state of the guarding process. One thread owns it.
@@ -78,6 +79,9 @@ type end struct {
 // The error is nil but where no process could be started at all.
 func Run(o Options) (status int, err error) {
 	g := &guardian{o: o, pause: pauseFirst, manager: newManager()}
+	g.o.Env = slices.DeleteFunc(slices.Clone(o.Env), func(v string) bool {
+		return strings.HasPrefix(v, notifySocket+"=") // the manager listens to this process only
+	})
 	g.tape = newTape(o.Stderr)
 	defer g.tape.close()
 	g.log = newLogger(g.tape, Hello{})

@@ -67,9 +67,11 @@ type manager struct {
 	conn net.Conn
 }
 
+// notifySocket is the environment variable that names the manager's socket.
+const notifySocket = "NOTIFY_SOCKET"
+
 func newManager() *manager {
-	path := os.Getenv("NOTIFY_SOCKET")
-	os.Unsetenv("NOTIFY_SOCKET")
+	path := os.Getenv(notifySocket)
 	if path == "" {
 		return &manager{}
 	}

@@ -66,6 +66,7 @@ type message struct {
 	hello Hello
 	will  Will
 	loan  Loan
+	most  time.Duration
 }
 
 var errMessage = errors.New("guardian: malformed message")
@@ -80,6 +81,8 @@ func (m *message) append(b []byte) []byte {
 		b = binary.BigEndian.AppendUint64(b, uint64(m.hello.Watchdog))
 		b = append(b, flag(m.hello.JSON), byte(int8(m.hello.Level)))
 		b = appendName(b, m.hello.Router)
+	case kindEnded:
+		b = binary.BigEndian.AppendUint64(b, uint64(m.most))
 	case kindWill:
 		b = binary.BigEndian.AppendUint16(b, m.will.Port)
 		b = binary.BigEndian.AppendUint64(b, uint64(m.will.Lifetime))
@@ -119,7 +122,9 @@ func parse(b []byte) (m message, err error) {
 	r := reader{rest: b[2:]}
 	m.kind = kind(b[1])
 	switch m.kind {
-	case kindHeartbeat, kindReady, kindStopping, kindEnded, kindDying:
+	case kindHeartbeat, kindReady, kindStopping, kindDying:
+	case kindEnded:
+		m.most = r.duration()
 	case kindHello:
 		m.hello.Watchdog = r.duration()
 		m.hello.JSON = r.flag()

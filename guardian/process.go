@@ -25,10 +25,11 @@ type process struct {
 	began    int64 // boot time
 	ready    bool
 	stopping bool
-	gone     bool   // its end of the socket is closed
-	last     string // it has said that its end comes; for people
-	lastAt   int64  // boot time of that
-	garbage  int    // messages that made no sense
+	gone     bool          // its end of the socket is closed
+	last     string        // it has said that its end comes; for people
+	lastAt   int64         // boot time of that
+	limit    time.Duration // from then on
+	garbage  int           // messages that made no sense
 	reaped   bool
 	status   unix.WaitStatus
 }
@@ -127,12 +128,8 @@ func (g *guardian) verdict(r *process, ended bool, now int64) string {
 	case g.hurry:
 		return "told to stop twice"
 	case r.last != "":
-		limit := endLimit
-		if r.last == lastPanic {
-			limit = lastLimit
-		}
-		if time.Duration(now-r.lastAt) > limit {
-			return fmt.Sprintf("%s, and did not end within %v", r.last, limit)
+		if time.Duration(now-r.lastAt) > r.limit {
+			return fmt.Sprintf("%s, and did not end within %v", r.last, r.limit)
 		}
 	case !r.ready:
 		if time.Duration(now-r.began) > startLimit {
@@ -210,19 +207,20 @@ func (g *guardian) obey(r *process, m *message) {
 		r.stopping = true
 		g.manager.tell("STOPPING=1")
 	case kindEnded:
-		r.farewell(lastOrder)
+		r.estate.close()
+		r.farewell(lastOrder, m.most)
 	case kindDying:
 		// Its stack is still to be written, but nothing that it is Master of
 		// may wait for that.
 		sent, failed := r.estate.execute(0)
 		g.log.Warn("last will sent", "frames", sent, "not_sent", failed, "reason", "the router process panics")
-		r.farewell(lastPanic)
+		r.farewell(lastPanic, lastLimit)
 	}
 }
 
 // farewell notes that the process has said that its end comes.
-func (r *process) farewell(last string) {
-	r.last, r.lastAt = last, bootTime()
+func (r *process) farewell(last string, limit time.Duration) {
+	r.last, r.lastAt, r.limit = last, bootTime(), limit
 	r.patience.watchdog = 0 // nothing is to be heard any more
 }
 

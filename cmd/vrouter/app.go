@@ -33,7 +33,8 @@ type app struct {
 	stderr io.Writer
 	getenv func(string) string
 	now    func() time.Time // its location is the one that times are shown in
-	alone  bool             // "run" is the router process itself, without a guardian
+
+	guarded bool // "run" starts a guardian; else this process is the router
 
 	socket string // flag -s
 	json   bool   // flag --json of show
@@ -55,7 +56,9 @@ func main1(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
-	a := &app{stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, now: time.Now}
+	a := &app{
+		stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, now: time.Now, guarded: true,
+	}
 	return a.run(ctx, args)
 }
 

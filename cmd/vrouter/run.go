@@ -28,10 +28,10 @@ process, which the guardian starts again whenever it ends unasked.`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := daemon.Options{ConfigFile: file, Log: a.stderr}
-			if a.alone {
-				return daemon.Run(cmd.Context(), o)
+			if a.guarded {
+				return a.runGuarded(cmd, o)
 			}
-			return a.runGuarded(cmd, o)
+			return daemon.Run(cmd.Context(), o)
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", file, "configuration `FILE`")

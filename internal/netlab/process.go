@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -52,6 +51,9 @@ func (h *Host) Start(args ...string) (*Process, error) {
 	}()
 	return p, nil
 }
+
+// Children returns the processes that the process has started and that run.
+func (p *Process) Children() []int { return Children(p.PID()) }
 
 // Run runs a program on the host to its end and returns what it printed. It
 // is killed when ctx is done. An error names the command and its last output.
@@ -103,13 +105,19 @@ func (p *Process) Err() error {
 // Signal sends a signal to the process alone.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
-// Kill ends the process and all of its group by SIGKILL, and waits for it.
+// Kill ends the process, all of its group, and all that they have started, by
+// SIGKILL, and waits for it. None of them gets to act on the end of another: it
+// is as if the power had gone.
 func (p *Process) Kill() {
+	orphans := CutPower(p.PID())
 	// Also where the process itself has ended: others of its group may live
 	// on. The group's id is not used again while any of them does; where none
 	// does, it could only come back after all pids were used once.
 	unix.Kill(-p.PID(), unix.SIGKILL)
 	<-p.ended
+	for _, pid := range orphans { // they have come to this process, which is their subreaper
+		unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	}
 }
 
 // Stop asks the process to end by SIGTERM, waits for it, and returns how it
@@ -171,16 +179,10 @@ func childrenOn(hosts []*Host) []int {
 		}
 	}
 	var pids []int
-	tasks, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, path := range tasks {
-		b, _ := os.ReadFile(path) // the thread may have ended
-		for _, field := range strings.Fields(string(b)) {
-			var stat unix.Stat_t
-			if unix.Stat("/proc/"+field+"/ns/net", &stat) == nil && namespaces[stat.Ino] {
-				if pid, err := strconv.Atoi(field); err == nil {
-					pids = append(pids, pid)
-				}
-			}
+	for _, pid := range Children(os.Getpid()) {
+		var stat unix.Stat_t
+		if unix.Stat(fmt.Sprintf("/proc/%d/ns/net", pid), &stat) == nil && namespaces[stat.Ino] {
+			pids = append(pids, pid)
 		}
 	}
 	return pids

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"vrouter/internal/netlab"
 	"vrouter/internal/nstest"
 )
 
@@ -217,7 +218,7 @@ func (r *rig) start() {
 	process := r.process
 	go func() { ended <- process.Wait() }()
 	r.t.Cleanup(func() {
-		_ = process.Process.Kill()
+		netlab.CutPower(process.Process.Pid)
 		if r.t.Failed() {
 			b := r.logged()
 			r.t.Logf("the router's log:\n%s", b[max(0, len(b)-6000):])
@@ -225,10 +226,13 @@ func (r *rig) start() {
 	})
 }
 
-// stop ends the router by a signal and returns how it ended.
+// stop ends the router by a signal and returns how it ended; SIGKILL hits the
+// guardian and the router process at once.
 func (r *rig) stop(s syscall.Signal) error {
 	r.t.Helper()
-	if err := r.process.Process.Signal(s); err != nil {
+	if s == syscall.SIGKILL {
+		netlab.CutPower(r.process.Process.Pid)
+	} else if err := r.process.Process.Signal(s); err != nil {
 		r.t.Fatal(err)
 	}
 	select {
@@ -236,6 +240,28 @@ func (r *rig) stop(s syscall.Signal) error {
 		return err
 	case <-time.After(15 * time.Second):
 		return errors.New("it did not end within 15 s")
+	}
+}
+
+// inner returns the pid of the router process, the guardian's child.
+func (r *rig) inner() int {
+	r.t.Helper()
+	children := netlab.Children(r.process.Process.Pid)
+	if len(children) != 1 {
+		r.t.Fatalf("the guardian has %d children, want the router process alone", len(children))
+	}
+	return children[0]
+}
+
+// signalBoth sends a signal to the guardian and then to the router process, as
+// to one machine.
+func (r *rig) signalBoth(s syscall.Signal) {
+	r.t.Helper()
+	router := r.inner()
+	for _, pid := range []int{r.process.Process.Pid, router} {
+		if err := syscall.Kill(pid, s); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"vrouter/internal/netlab"
 )
 
 // TestSignals: what is no order to stop does not stop a router.
@@ -45,7 +47,7 @@ func TestLogReaderGone(t *testing.T) {
 	_, _ = pipe.Read(buf)
 	pipe.Close()
 	go func() { ended <- cmd.Wait() }()
-	defer cmd.Process.Kill()
+	defer netlab.CutPower(cmd.Process.Pid)
 	time.Sleep(time.Second)
 	r.stations["lan"].wire.Send(peerAdvertisement(33, 200).frame()) // causes a line
 	time.Sleep(time.Second)

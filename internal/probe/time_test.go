@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestFrozen stops the router's process for longer than another router needs
-// to take over: thawed, it serves nothing before it has listened.
+// TestFrozen stops the router, guardian and all, for longer than another router
+// needs to take over: thawed, it serves nothing before it has listened.
 func TestFrozen(t *testing.T) {
 	r := newRig(t, "lan", "wan")
 	r.stations["wan"].neighbor(wanHost, nextMAC)
@@ -23,9 +23,8 @@ func TestFrozen(t *testing.T) {
 		if got := r.probe("lan", transit); len(got) != 1 {
 			t.Fatalf("round %d: a Master forwards %v", round, got)
 		}
-		if err := r.process.Process.Signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
+		process := r.inner()
+		r.signalBoth(syscall.SIGSTOP)
 		time.Sleep(1200 * time.Millisecond) // 3 x 200 ms and the skew time have passed
 		lan, wan := r.stations["lan"].wire, r.stations["wan"].wire
 		lan.Drain()
@@ -34,9 +33,7 @@ func TestFrozen(t *testing.T) {
 		for range 50 {
 			lan.Send(transit, ask("192.0.2.100")[0])
 		}
-		if err := r.process.Process.Signal(syscall.SIGCONT); err != nil {
-			t.Fatal(err)
-		}
+		r.signalBoth(syscall.SIGCONT)
 		begin := time.Now()
 		f := lan.Receive(1500*time.Millisecond, func(f []byte) bool { return source(f) == v4 })
 		if f != nil {
@@ -47,6 +44,9 @@ func TestFrozen(t *testing.T) {
 		}
 		if s := r.state("v"); s != "Backup" {
 			t.Errorf("round %d: after thawing it is %s", round, s)
+		}
+		if r.inner() != process {
+			t.Errorf("round %d: the thawed guardian has taken a thawed router process for dead", round)
 		}
 		stop()
 	}

@@ -149,7 +149,8 @@ func (d *demo) events() []event {
 	both := func() error { return errors.Join(r1.start(), r2.start()) }
 	return []event{
 		{"starting both routers", "both routers started", both, r1, true, r1, true, true},
-		{"killing r1 (kill -9)", "r1 crashed (kill -9)", r1.crash, r1, false, r2, false, false},
+		{"killing r1's router process (kill -9)", "r1 killed (kill -9)", r1.crash, r1, true, r1, false, false},
+		{"cutting the power of r1", "power of r1 cut", r1.cutPower, r1, false, r2, false, false},
 		{"starting r1 again", "r1 started again", r1.start, r1, true, r1, true, false},
 		{"pulling both cables of r1", "cables of r1 pulled", r1.cut, r1, false, r2, false, false},
 		{"plugging them in again", "cables of r1 plugged in", r1.plug, r1, true, r1, true, false},

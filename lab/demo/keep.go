@@ -48,7 +48,10 @@ func (d *demo) tour() string {
 	line("a shell on the upstream host", d.upstream.EnterCommand()+" sh")
 	line("the advertisements, on the LAN", d.lan.EnterCommand()+" tcpdump -ni eth0 vrrp")
 	if d.r1.process != nil {
-		line("let r1 crash", fmt.Sprintf("kill -9 %d", d.r1.process.PID()))
+		if pid, err := d.r1.routerPID(); err == nil {
+			line("let r1's router crash", fmt.Sprintf("kill -9 %d", pid))
+		}
+		line("cut its power", fmt.Sprintf("kill -STOP %d; kill -9 $(pgrep -P %[1]d) %[1]d", d.r1.process.PID()))
 	}
 	line("start r1 again, in that terminal", fmt.Sprintf("%s %s run -c %s", d.r1.host.EnterCommand(), d.r1.binary, d.r1.config))
 	line("configurations and logs", "ls "+d.lab.Dir)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"text/template"
 	"time"
 
@@ -66,8 +67,27 @@ func (m *member) start() (err error) {
 	return err
 }
 
-// crash is a power failure: no process of the router gets to say goodbye.
+// crash kills the router process alone: its guardian tells the others, and
+// starts another one.
 func (m *member) crash() error {
+	pid, err := m.routerPID()
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// routerPID returns the pid of the router process, the guardian's one child.
+func (m *member) routerPID() (int, error) {
+	children := m.process.Children()
+	if len(children) != 1 {
+		return 0, fmt.Errorf("%s has %d router processes, want one", m.Name, len(children))
+	}
+	return children[0], nil
+}
+
+// cutPower is a power failure: no process of the router gets to say goodbye.
+func (m *member) cutPower() error {
 	m.process.Kill()
 	m.process = nil
 	return nil
