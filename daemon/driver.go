@@ -176,7 +176,12 @@ func (d *driver) again(w neigh.Waiting) {
 		d.output(w.In, &f)
 		return
 	}
-	d.settle(w.In, &f, d.sender.forward.Forward(w.In, &f), false)
+	v := d.sender.forward.Forward(w.In, &f)
+	if v.Action == dataplane.Punt && v.Class == dataplane.ClassLocal { // it was kept until the address was ours
+		d.local.queues[v.Class].Put(worker.BootTime(), w.In, &f)
+		return
+	}
+	d.settle(w.In, &f, v, false)
 }
 
 // membership sets a port's receive filter. A port that refuses goes on with

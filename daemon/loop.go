@@ -26,6 +26,7 @@ import (
 const (
 	turnUrgent   = 512 // VRRP and BFD frames
 	turnControl  = 64  // ARP and ND frames, of each
+	turnFlooded  = 128 // frames for a watched virtual MAC
 	turnResolve  = 64  // packets without a neighbour, of each kind
 	turnRequests = 4   // calls of the control API and port changes
 )
@@ -110,6 +111,7 @@ func (l *loop) turn() {
 	l.advance()
 	l.drain(dataplane.ClassARP, turnControl)
 	l.drain(dataplane.ClassND, turnControl)
+	l.flooded()
 	l.resolve()
 	l.serve()
 	l.advance()
@@ -130,8 +132,20 @@ func (l *loop) drain(class dataplane.Class, most int) {
 	})
 }
 
+// flooded hands the router frames for virtual MACs that it watches.
+func (l *loop) flooded() {
+	l.queues[dataplane.ClassFlooded].Drain(turnFlooded, func(p *worker.Punted) {
+		now, _ := l.clock.now()
+		l.driver.carryOut(l.router.Flooded(now, p.In, p.Data, p.VNet))
+	})
+}
+
 // advance runs what is due, and notes how late it was.
 func (l *loop) advance() {
+	if l.router.Asking() { // an answer that is here must not count as none
+		l.drain(dataplane.ClassARP, turnUrgent)
+		l.drain(dataplane.ClassND, turnUrgent)
+	}
 	deadline := l.router.Deadline()
 	now, _ := l.clock.now()
 	if deadline.IsZero() || deadline.After(now) {

@@ -53,6 +53,10 @@ func (n *notices) run() {
 // level says how loud an event is.
 func level(e router.Event) slog.Level {
 	switch e.Kind {
+	case "flood":
+		if e.To == e.From {
+			return slog.LevelDebug
+		}
 	case "duplicate_address":
 		return slog.LevelError
 	case "freeze", "port":

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -131,6 +132,8 @@ func init() {
 			s.receive(w, ndp.RouterSolicit(w.mac("mac", hostMAC), w.addr("from", hostIP6)))
 		},
 		"dad": func(s *script, w words) { s.receive(w, ndp.Probe(w.mac("mac", hostMAC), w.addr("target", hostIP6))) },
+		// What a switch floods: PORT NAME (of a virtual router) and the packet.
+		"flood": (*script).flood,
 		"hex": func(s *script, w words) {
 			frame, err := hex.DecodeString(strings.Join(w.plain[1:], ""))
 			if err != nil {
@@ -147,6 +150,40 @@ func init() {
 
 func (s *script) receive(w words, frame []byte) {
 	s.turn(s.router.Receive(s.now, w.port(), frame))
+}
+
+// flood hands in packets for a virtual MAC, if the workers would: id=1,2,...
+func (s *script) flood(w words) {
+	for _, id := range strings.Split(w.value("id", "1"), ",") {
+		frame := w.packet(id)
+		if s.router.Snapshot().Ports[w.port()].IsWatched(packet.Ethernet(frame).Dst()) {
+			s.turn(s.router.Flooded(s.now, w.port(), frame, packet.VNet{}))
+		} else {
+			s.print("the worker drops it")
+		}
+	}
+}
+
+// packet is a datagram of the host to the virtual MAC of the virtual router
+// that the second word names.
+func (w words) packet(id string) []byte {
+	i := slices.IndexFunc(w.s.router.virtual, func(v *virtual) bool { return v.cfg.Name == w.plain[1] })
+	v := w.s.router.virtual[i]
+	src, dst := w.addr("from", hostIP), w.addr("to", "203.0.113.9")
+	udp := append(make([]byte, 8), id...)
+	if v.cfg.IPv6() {
+		src, dst = w.addr("from", hostIP6), w.addr("to", "2001:db8:2::9")
+		frame := make([]byte, packet.EthernetLen+packet.IPv6Len)
+		packet.PutEthernet(frame, v.mac, w.mac("mac", hostMAC), packet.EtherTypeIPv6)
+		h := packet.IPv6Header{NextHeader: packet.ProtoUDP, HopLimit: 64, Src: src, Dst: dst}
+		h.Put(frame[packet.EthernetLen:], len(udp))
+		return append(frame, udp...)
+	}
+	frame := make([]byte, packet.EthernetLen+packet.IPv4Len)
+	packet.PutEthernet(frame, v.mac, w.mac("mac", hostMAC), packet.EtherTypeIPv4)
+	h := packet.IPv4Header{TTL: 64, Protocol: packet.ProtoUDP, Src: src, Dst: dst}
+	h.Put(frame[packet.EthernetLen:], len(udp))
+	return append(frame, udp...)
 }
 
 func (w words) portState(up bool) PortState {

@@ -50,8 +50,11 @@ func joinAll[T fmt.Stringer](list []T) string {
 // describeSnapshot tells what workers see of a snapshot: the virtual MACs that
 // are served, and the neighbours that are resolved.
 func (s *script) describeSnapshot(p Publish) string {
-	serves := "nothing"
+	serves, watches := "nothing", ""
 	for _, v := range s.router.virtual {
+		if p.Snapshot.Ports[v.port].IsWatched(v.mac) {
+			watches += " " + v.cfg.Name
+		}
 		if p.Snapshot.Ports[v.port].IsMaster(v.mac) {
 			serves = strings.TrimPrefix(serves+" "+v.cfg.Name, "nothing ")
 		}
@@ -69,6 +72,9 @@ func (s *script) describeSnapshot(p Publish) string {
 		}
 	}
 	text := "up " + strings.Join(append(up, ""), " ") + "serves " + serves
+	if watches != "" {
+		text += " watches" + watches
+	}
 	if len(known) > 0 {
 		text += " knows " + strings.Join(known, " ")
 	}
@@ -113,6 +119,9 @@ func describeFrame(frame []byte) string {
 		return head + describeARP(eth.Payload())
 	case packet.EtherTypeIPv4:
 		ip, ok := packet.ParseIPv4(eth.Payload())
+		if ok && ip.Protocol() == packet.ProtoUDP {
+			return head + fmt.Sprintf("packet %s: %v > %v", ip.Payload()[8:], ip.Src(), ip.Dst())
+		}
 		if !ok || !ip.HeaderOK() {
 			return head + "bad IPv4"
 		}
@@ -120,6 +129,9 @@ func describeFrame(frame []byte) string {
 		return head + describeVRRP(ip.Src(), ip.Dst(), adv, reason) + describeAuth(ip, &adv)
 	case packet.EtherTypeIPv6:
 		ip, ok := packet.ParseIPv6(eth.Payload())
+		if ok && ip.NextHeader() == packet.ProtoUDP {
+			return head + fmt.Sprintf("packet %s: %v > %v", ip.Payload()[8:], ip.Src(), ip.Dst())
+		}
 		if ok && ip.NextHeader() == packet.ProtoVRRP {
 			adv, reason := vrrp.Parse(ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
 			return head + describeVRRP(ip.Src(), ip.Dst(), adv, reason)

@@ -31,6 +31,9 @@ func (r *Router) neighActions(actions []neigh.Action) {
 		case neigh.Solicit:
 			r.solicit(a)
 		case neigh.Update:
+			if a.Reachable {
+				r.proves(a.Key)
+			}
 			r.table.SetNeighbor(a.Key.Port, a.Key.Addr, a.MAC, a.Reachable)
 			r.dirty = true
 			if hasKey(r.kept, a.Key) {
@@ -89,8 +92,9 @@ func (r *Router) keepNextHops(now time.Time) {
 	}
 }
 
-// nextHops returns the neighbours that routes go through, and the unicast VRRP
-// peers on the link, whose advertisements must not wait for an answer first.
+// nextHops returns the neighbours that routes go through, the unicast VRRP
+// peers on the link, whose advertisements must not wait for an answer first,
+// and masters that are asked whether they live: only who has answered is.
 // They are sorted, so that runs repeat.
 func (r *Router) nextHops() []neigh.Key {
 	var keys []neigh.Key
@@ -98,6 +102,9 @@ func (r *Router) nextHops() []neigh.Key {
 		keys = append(keys, neigh.Key{Port: n.Port, Addr: n.Addr})
 	}
 	for _, v := range r.virtual {
+		if v.flood.master.IsValid() {
+			keys = append(keys, neigh.Key{Port: v.port, Addr: v.flood.master})
+		}
 		for _, peer := range v.cfg.Peers {
 			if f := r.ifaces[v.port]; f.state.Up && f.onLink(peer) {
 				keys = append(keys, neigh.Key{Port: v.port, Addr: peer})

@@ -53,15 +53,18 @@ func (r *Router) publish() []Action {
 		})
 	}
 	for _, v := range r.virtual {
-		if !v.served {
-			continue
-		}
 		p := &s.Ports[v.port]
-		masters := &p.Masters4
+		masters, watched := &p.Masters4, &p.Watched4
 		if v.cfg.IPv6() {
-			masters = &p.Masters6
+			masters, watched = &p.Masters6, &p.Watched6
 		}
-		masters[v.cfg.VRID/64] |= 1 << (v.cfg.VRID % 64)
+		bit := uint64(1) << (v.cfg.VRID % 64)
+		switch {
+		case v.served:
+			masters[v.cfg.VRID/64] |= bit
+		case v.flood.watching():
+			watched[v.cfg.VRID/64] |= bit
+		}
 	}
 	r.table.Publish(s)
 	r.snapshot = s

@@ -21,6 +21,7 @@ type counters struct {
 	offLink   uint64 // ARP or ND of a sender that is in no prefix of the interface
 	noAddress uint64 // neighbours that could not be asked for: no source address
 	portDown  uint64 // frames of a port that has gone down meanwhile
+	inquiries uint64 // questions to masters, for frames that a switch flooded
 }
 
 // Receive takes a control frame (ARP, ND, VRRP) that the fast path punted; in
@@ -84,6 +85,9 @@ func (r *Router) receiveARP(now time.Time, in uint16, eth packet.Ethernet) {
 	if p.IsProbe() {
 		return
 	}
+	if p.Op == arp.OpReply {
+		r.answered(now, in, p.SenderIP)
+	}
 	evidence := neigh.Unsolicited
 	switch {
 	case p.Op == arp.OpReply && eth.Dst() == f.state.MAC:
@@ -116,6 +120,7 @@ func (r *Router) receiveND(now time.Time, in uint16, frame []byte) {
 			r.learn(now, f, m.Src, m.LinkAddr, neigh.Request)
 		}
 	case packet.ICMPv6NeighborAdvert:
+		r.answered(now, in, m.Target)
 		r.learn(now, f, m.Target, m.LinkAddr, adverEvidence(&m))
 	}
 }

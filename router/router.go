@@ -39,6 +39,9 @@ type Router struct {
 	table   *rib.Table
 	kept    []neigh.Key // next hops that the cache keeps resolved; sorted
 
+	inquiries []*inquiry // about masters whose frames a switch floods
+	keptBytes int        // of flooded frames
+
 	flowSeed   uint64
 	snapshot   *fib.Snapshot
 	serial     uint64
@@ -156,6 +159,7 @@ func (r *Router) Advance(now time.Time) []Action {
 	for _, f := range r.ifaces {
 		r.advanceProbers(now, f)
 	}
+	r.advanceInquiries(now)
 	return r.end(now)
 }
 
@@ -176,6 +180,9 @@ func (r *Router) Deadline() time.Time {
 		if v.machine.State() != vrrp.Initialize || v.machine.Forwarding() {
 			next = earlier(next, r.lastTurn.Add(r.leaseTime/4))
 		}
+	}
+	for _, q := range r.inquiries {
+		next = earlier(next, q.due)
 	}
 	for _, f := range r.ifaces {
 		for _, p := range f.probers {
@@ -248,6 +255,7 @@ func (r *Router) begin(now time.Time) {
 			"no turn of the control plane for %v (lease %v): listening before serving virtual addresses again",
 			frozen.Round(time.Millisecond), r.leaseTime)})
 		for _, v := range r.virtual {
+			r.deafen(v)
 			r.vrrpActions(now, v, v.machine.Resume(now, frozen))
 		}
 	}

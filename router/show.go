@@ -21,7 +21,8 @@ func (r *Router) VirtualRouters() []VirtualRouterStatus {
 }
 
 func (r *Router) virtualStatus(v *virtual) VirtualRouterStatus {
-	info := v.machine.Info()
+	info, counters := v.machine.Info(), v.machine.Counters()
+	v.flood.counters.each(func(name string, n uint64) { counters[name] = n })
 	return VirtualRouterStatus{
 		Name: v.cfg.Name, Interface: v.cfg.Interface, VRID: v.cfg.VRID,
 		Family: familyName(v.cfg.IPv6()), Version: v.cfg.Version, State: info.State,
@@ -37,7 +38,7 @@ func (r *Router) virtualStatus(v *virtual) VirtualRouterStatus {
 		Since:                   info.Since, Transitions: info.Transitions, LastReason: info.LastReason,
 		Terms: r.termStatus(v), Holding: v.holding(), Group: v.group.status(), Obstacle: v.obstacle,
 		WouldWin: r.wouldWin(v, &info), IfMasterDied: ifMasterDied(v, &info),
-		Counters: v.machine.Counters(),
+		Counters: counters,
 	}
 }
 
@@ -109,6 +110,10 @@ func (r *Router) ControlCounters() map[string]uint64 {
 		"neighbor_off_link":  r.counters.offLink,
 		"neighbor_no_source": r.counters.noAddress,
 		"interface_down":     r.counters.portDown,
+		"flood_questions":    r.counters.inquiries,
+	}
+	for _, v := range r.virtual {
+		v.flood.counters.each(func(name string, n uint64) { m[name] += n })
 	}
 	for i, n := range r.counters.vrrp {
 		if i > 0 {

@@ -33,6 +33,7 @@ type virtual struct {
 	leaving    bool
 	leavingWhy string
 	then       *config.VRRP
+	flood      flood
 }
 
 func newVirtual(cfg *config.VRRP, port uint16) *virtual {
@@ -83,6 +84,7 @@ func (r *Router) vrrpActions(now time.Time, v *virtual, actions []vrrp.Action) {
 		}
 	}
 	r.ownership(v)
+	r.watch(now, v)
 }
 
 // ownership brings routes and snapshot in step with the machine.
@@ -137,6 +139,9 @@ func (r *Router) receiveVRRP(now time.Time, port uint16, from vrrp.Sender, adv v
 	actions, reason := v.machine.Receive(now, from, adv)
 	if reason != vrrp.ReasonNone {
 		r.counters.vrrp[reason]++
+	} else {
+		v.flood.deaf = false
+		r.heardMaster(now, port, from.Addr)
 	}
 	r.vrrpActions(now, v, actions)
 }

@@ -60,6 +60,12 @@ func (m *Machine) Info() Info {
 	return i
 }
 
+// Following returns the master that a Backup has heard last; false in other
+// states, where none was heard yet, and where that one has given up.
+func (m *Machine) Following() (netip.Addr, bool) {
+	return m.master.Addr, m.state == Backup && m.master.Addr.IsValid() && m.master.priority != PriorityStop
+}
+
 // counters count events since New.
 type counters struct {
 	received     uint64 // advertisements for this virtual router that passed Receive's checks
