@@ -189,9 +189,9 @@ func TestInertValuesOfWhatIsNotYetSupportedAreFine(t *testing.T) {
 		t.Errorf("peers: %v", cfg.VRRP[0].Peers)
 	}
 	for old, inert := range map[string]string{
-		"mirror = false":      "mirror = true",
-		"host_tap = false":    "host_tap = true",
-		"damping = false":     "damping = true",
+		"mirror = false":   "mirror = true",
+		"host_tap = false": "host_tap = true",
+		"damping = false":  "damping = true",
 	} {
 		checkError(t, strings.Replace(text, old, inert, 1), "is not yet supported; ")
 	}
