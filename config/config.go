@@ -196,6 +196,7 @@ func (c *checker) config(raw *rawConfig) *Config {
 		cfg.Interfaces = append(cfg.Interfaces, itf.Interface)
 	}
 	cfg.VRRP = c.virtualRouters(raw.VRRP, all)
+	c.advertised(raw.Interface, all, cfg.VRRP)
 	cfg.Routes = c.routes(raw.Route, all, cfg.VRRP)
 
 	var checked names

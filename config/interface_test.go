@@ -132,6 +132,25 @@ func TestBroadcast(t *testing.T) {
 	}
 }
 
+func TestRouterAdvertisementsNeedARouterToAdvertise(t *testing.T) {
+	const text = "[[interface]]\nname = \"lan\"\ndevice = \"eth1\"\naddresses = %s\n[interface.ra]\n"
+	const virtual = "[[vrrp]]\nname = \"v\"\ninterface = \"lan\"\nvrid = 1\naddresses = [\"%s\"]\n"
+	for _, tt := range []struct{ addresses, virtual, want string }{
+		{`"host"`, "", "the addresses are the host's"},
+		{`"host"`, "192.0.2.1", "the addresses are the host's"},
+		{`"host"`, "fe80::1", accepted},
+		{`["192.0.2.2/24"]`, "192.0.2.1", "has no IPv6 address"},
+		{`["192.0.2.2/24", "fe80::2/64"]`, "fe80::1", accepted},
+		{`["2001:db8:1::2/64"]`, "", accepted},
+	} {
+		file := fmt.Sprintf(text, tt.addresses)
+		if tt.virtual != "" {
+			file += fmt.Sprintf(virtual, tt.virtual)
+		}
+		checkError(t, file, tt.want)
+	}
+}
+
 func TestAuthenticationIsChecked(t *testing.T) {
 	v2 := one("addresses = [\"192.0.2.1\"]\nversion = 2\n")
 	for _, tt := range []struct{ text, want string }{

@@ -59,3 +59,36 @@ func connectedTo(itf *iface, p netip.Prefix) bool {
 	}
 	return false
 }
+
+// advertised checks that each [interface.ra] has somebody to speak for: an IPv6
+// virtual router, or an IPv6 address that vrouter owns.
+func (c *checker) advertised(raw []rawInterface, all *interfaces, virtual []VRRP) {
+	if c.damaged {
+		return
+	}
+	for i := range raw {
+		itf, r := all.list[i], &raw[i].RA
+		switch {
+		case !r.Set || speaksIPv6(itf, virtual):
+		case itf.HostAddrs:
+			c.add(r.Line, `[interface.ra] has no IPv6 virtual router on %q to advertise, and the addresses are the host's; add a [[vrrp]] of IPv6, or let the host advertise itself (radvd)`, itf.Name)
+		case itf.certain:
+			c.add(r.Line, `[interface.ra] has no IPv6 address on %q to advertise; add one to its addresses, or a [[vrrp]] of IPv6`, itf.Name)
+		}
+	}
+}
+
+// speaksIPv6 reports whether an interface has an IPv6 router to advertise.
+func speaksIPv6(itf *iface, virtual []VRRP) bool {
+	for _, p := range itf.Addresses {
+		if p.Addr().Is6() {
+			return true
+		}
+	}
+	for i := range virtual {
+		if virtual[i].Interface == itf.Name && virtual[i].IPv6() {
+			return true
+		}
+	}
+	return false
+}

@@ -17,7 +17,6 @@ var notYet = []struct {
 	{"control.listen", nothing, "remove it and use the unix socket"},
 	{"interface.attach", anythingBut("af_xdp"), `write "af_packet"`},
 	{"interface.host_tap", only(false), "remove it or write false"},
-	{"interface.ra", nothing, "remove the table; let another router of the link or a static gateway tell the hosts"},
 	{"vrrp.damping", only(false), "remove it or write false"},
 	{"vrrp.track.bgp", nothing, "remove this element of track"},
 	{"vrrp.track.bfd", nothing, "remove this element of track"},

@@ -287,6 +287,10 @@ func (s *script) show(w words) {
 		for _, v := range r.VirtualRouters() {
 			s.print("%s %v forwarding %v master %v", v.Name, v.State, v.Forwarding, v.Master.Address)
 		}
+	case "interfaces":
+		for _, i := range r.Interfaces() {
+			s.print("%s up %v advertises %+v", i.Name, i.Up, *i.RA)
+		}
 	case "neighbors":
 		for _, n := range r.Neighbors(s.now) {
 			s.print("%v %s %v %s", n.Address, n.Interface, n.MAC, n.State)

@@ -180,9 +180,12 @@ func describeND(frame []byte) string {
 	if reason != ndp.OK {
 		return "bad ND: " + reason.String()
 	}
+	if m.RA != nil {
+		return describeRA(&m)
+	}
 	kind := map[uint8]string{
 		packet.ICMPv6NeighborSolicit: "NS", packet.ICMPv6NeighborAdvert: "NA",
-		packet.ICMPv6RouterSolicit: "RS", packet.ICMPv6RouterAdvert: "RA",
+		packet.ICMPv6RouterSolicit: "RS",
 	}[m.Type]
 	text := fmt.Sprintf("%s %v > %v target %v", kind, m.Src, m.Dst, m.Target)
 	if !m.LinkAddr.IsZero() {
@@ -196,4 +199,18 @@ func describeND(frame []byte) string {
 	}
 	slices.Sort(flags)
 	return strings.Join(append([]string{text}, flags...), " ")
+}
+
+func describeRA(m *ndp.Message) string {
+	text := fmt.Sprintf("RA %v > %v lifetime %v is-at %v mtu %d", m.Src, m.Dst, m.RA.Lifetime, m.LinkAddr, m.RA.MTU)
+	if m.LinkAddr != m.EthSrc {
+		text += " bad LinkAddr " + m.LinkAddr.String()
+	}
+	for _, p := range m.RA.Prefixes {
+		text += fmt.Sprintf(" prefix %v on-link %v autonomous %v", p.Prefix, p.OnLink, p.Autonomous)
+	}
+	if len(m.RA.RDNSS) > 0 {
+		text += fmt.Sprintf(" dns %s for %v", joinAll(m.RA.RDNSS), m.RA.RDNSSLifetime)
+	}
+	return text
 }

@@ -20,6 +20,7 @@ type iface struct {
 	addresses []netip.Prefix
 	probers   []*prober
 	joined    Membership // as last told to the driver
+	ra        advertising
 }
 
 // PortState is what the driver knows of a port's device.
@@ -221,6 +222,7 @@ func (r *Router) interfaceUp(now time.Time, f *iface) {
 	r.table.SetPort(f.port, true)
 	r.keepNextHops(now)
 	r.startProbers(now, f)
+	r.settleOwnRA(now, f)
 }
 
 // interfaceDown withdraws all that relies on the interface. Its own addresses
@@ -238,6 +240,7 @@ func (r *Router) interfaceDown(now time.Time, f *iface, why string) {
 	r.neighActions(r.cache.Forget(now, f.port))
 	r.keepNextHops(now)
 	f.probers = nil
+	f.ra.active = false
 }
 
 // ownerOnly reports whether addr is owned by a virtual router of priority 255

@@ -119,6 +119,7 @@ func (r *Router) receiveND(now time.Time, in uint16, frame []byte) {
 		if !m.LinkAddr.IsZero() {
 			r.learn(now, f, m.Src, m.LinkAddr, neigh.Request)
 		}
+		r.solicitedRA(now, f)
 	case packet.ICMPv6NeighborAdvert:
 		r.answered(now, in, m.Target)
 		r.learn(now, f, m.Target, m.LinkAddr, adverEvidence(&m))

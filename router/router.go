@@ -158,6 +158,7 @@ func (r *Router) Advance(now time.Time) []Action {
 	}
 	for _, f := range r.ifaces {
 		r.advanceProbers(now, f)
+		r.advanceRA(now, f)
 	}
 	r.advanceInquiries(now)
 	return r.end(now)
@@ -185,6 +186,7 @@ func (r *Router) Deadline() time.Time {
 		next = earlier(next, q.due)
 	}
 	for _, f := range r.ifaces {
+		next = earlier(next, r.deadlineRA(f))
 		for _, p := range f.probers {
 			next = earlier(next, p.machine.Deadline())
 		}
@@ -206,6 +208,9 @@ func earlier(a, b time.Time) time.Time {
 func (r *Router) Stop(now time.Time, reason string) []Action {
 	r.begin(now)
 	r.stopping, r.stopReason = true, reason
+	for _, f := range r.ifaces {
+		r.settleOwnRA(now, f)
+	}
 	for _, v := range r.virtual {
 		r.vrrpActions(now, v, v.machine.Stop(now, reason))
 	}

@@ -109,6 +109,7 @@ type InterfaceStatus struct {
 	Up        bool           `json:"up"`
 	Problem   string         `json:"problem,omitempty"` // why it is not up
 	Addresses []netip.Prefix `json:"addresses"`
+	RA        *RAStatus      `json:"ra,omitempty"` // router advertisements; none where they are not configured
 	RX        TrafficStatus  `json:"rx"`
 	TX        TrafficStatus  `json:"tx"`
 }

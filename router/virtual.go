@@ -34,6 +34,8 @@ type virtual struct {
 	leavingWhy string
 	then       *config.VRRP
 	flood      flood
+
+	ra advertising
 }
 
 func newVirtual(cfg *config.VRRP, port uint16) *virtual {
@@ -85,6 +87,7 @@ func (r *Router) vrrpActions(now time.Time, v *virtual, actions []vrrp.Action) {
 	}
 	r.ownership(v)
 	r.watch(now, v)
+	r.followRA(now, v, actions)
 }
 
 // ownership brings routes and snapshot in step with the machine.

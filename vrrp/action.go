@@ -43,7 +43,10 @@ type Announce struct{ Addresses []netip.Addr }
 // Where a Transition leaves Master without a drain, Forwarding is false from
 // then on and no Release follows; nor does one where a draining Machine becomes
 // Master again.
-type Release struct{ Reason string }
+type Release struct {
+	Reason  string
+	Unheard bool // the drain time is over, and no next master was heard
+}
 
 func (Transition) action() {}
 func (Elected) action()    {}

@@ -36,7 +36,7 @@ func TestLedger(t *testing.T) {
 			t.Errorf("line %d: wants either tests or the reason why not", number+1)
 		}
 		for _, m := range tests {
-			if !strings.HasPrefix(m[1], "Test") || !functions[m[1]] {
+			if !isTest(m[1]) || !functions[m[1]] {
 				t.Errorf("line %d: no test %s", number+1, m[1])
 			}
 		}
@@ -48,7 +48,7 @@ func TestLedger(t *testing.T) {
 			t.Errorf("line %d names no place", number+1)
 		}
 		for _, m := range places {
-			if strings.HasPrefix(m[1], "Test") || !functions[m[1]] {
+			if isTest(m[1]) || !functions[m[1]] {
 				t.Errorf("line %d: no function %s", number+1, m[1])
 			}
 		}
@@ -58,14 +58,27 @@ func TestLedger(t *testing.T) {
 	}
 }
 
+// isTest reports whether a name is a test's, with its package or without.
+func isTest(name string) bool {
+	return strings.HasPrefix(name[strings.LastIndexByte(name, '.')+1:], "Test")
+}
+
 // functionNames returns every function and method of this package, tests
-// included.
+// included, and those of packages beside it as "package.name".
 func functionNames(t *testing.T) map[string]bool {
-	files, err := filepath.Glob("*.go")
+	names := map[string]bool{}
+	for _, directory := range []string{"router", "ndp", "mcast"} {
+		addFunctionNames(t, names, "../"+directory, directory+".")
+	}
+	addFunctionNames(t, names, ".", "")
+	return names
+}
+
+func addFunctionNames(t *testing.T, names map[string]bool, directory, prefix string) {
+	files, err := filepath.Glob(filepath.Join(directory, "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]bool{}
 	for _, file := range files {
 		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		if err != nil {
@@ -73,9 +86,8 @@ func functionNames(t *testing.T) map[string]bool {
 		}
 		for _, d := range f.Decls {
 			if fn, ok := d.(*ast.FuncDecl); ok {
-				names[fn.Name.Name] = true
+				names[prefix+fn.Name.Name] = true
 			}
 		}
 	}
-	return names
 }

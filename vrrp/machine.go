@@ -181,7 +181,8 @@ func (m *Machine) Advance(now time.Time) []Action {
 		actions = m.advanceMaster(now)
 	}
 	if due(m.timers.drain, now) {
-		actions = m.release(actions, "drained")
+		m.serving, m.timers.drain = false, time.Time{}
+		actions = append(actions, Release{Reason: "drained", Unheard: true})
 	}
 	return actions
 }
@@ -275,7 +276,7 @@ func (m *Machine) release(actions []Action, reason string) []Action {
 		return actions
 	}
 	m.timers.drain = time.Time{}
-	return append(actions, Release{reason})
+	return append(actions, Release{Reason: reason})
 }
 
 func (m *Machine) transition(now time.Time, to State, reason string) Transition {

@@ -65,6 +65,13 @@ func interfaceNotes(n *router.InterfaceStatus) (notes []cell) {
 	if len(n.Addresses) > 0 {
 		notes = append(notes, text(joined(n.Addresses, " ")))
 	}
+	if n.RA != nil {
+		from := "none while no virtual router is Master here"
+		if len(n.RA.From) > 0 {
+			from = "from " + joined(n.RA.From, " ")
+		}
+		notes = append(notes, text(fmt.Sprintf("router advertisements %s; %s sent", from, count(n.RA.Sent))))
+	}
 	if n.RX.Dropped > 0 || n.TX.Dropped > 0 {
 		notes = append(notes, cell{
 			fmt.Sprintf("dropped: %s received, %s to send", count(n.RX.Dropped), count(n.TX.Dropped)), warn,
