@@ -208,7 +208,7 @@ func (r *Router) deadlineRA(f *iface) (next time.Time) {
 		return next
 	}
 	if _, may := r.ownSpeaker(f); may != f.ra.active {
-		return r.lastTurn // settleOwnRA has something to do
+		return r.lastTurn.Add(time.Millisecond) // settleOwnRA has something to do
 	}
 	r.speakers(f, func(s speaker) {
 		if s.a.active && f.state.Up {
