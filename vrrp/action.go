@@ -6,7 +6,7 @@ import (
 )
 
 // Action is something that a Machine asks its owner to do: a Transition, Elected,
-// Send, Announce or Release. Actions are carried out in the order in which they come.
+// Send, Announce, Release or Contest. Actions are carried out in the order in which they come.
 type Action interface{ action() }
 
 // Transition reports a change of state. On becoming Master it comes before

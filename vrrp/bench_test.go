@@ -71,6 +71,8 @@ func trace(actions []Action) string {
 			out = append(out, "announce")
 		case Release:
 			out = append(out, "release")
+		case Contest:
+			out = append(out, map[bool]string{true: "contested", false: "contested no more"}[a.Begins])
 		}
 	}
 	return strings.Join(out, ", ")

@@ -55,6 +55,9 @@ func (m *Machine) TakeOver(now time.Time, reason string) []Action {
 	if m.state != Backup {
 		return nil
 	}
+	if m.elected && m.bySilence(now) {
+		m.tookOver(now)
+	}
 	return m.becomeMaster(now, reason)
 }
 

@@ -33,17 +33,20 @@ func heardFrom(from Sender, adv *Advertisement, now time.Time) rival {
 // downReason says why the Master_Down_Timer has expired.
 func (m *Machine) downReason(now time.Time) string {
 	r := &m.master
+	note := m.dampedNote()
 	switch {
 	case m.waiting:
 		return "nobody took over for " + written(now.Sub(m.since))
 	case !r.Addr.IsValid():
-		return "no master heard for " + written(now.Sub(m.quiet))
+		return "no master heard for " + written(now.Sub(m.quiet)) + note
 	case r.priority == PriorityStop:
 		return gaveUp(r.Addr)
-	case m.preempts(m.timers.down) && r.priority < m.priority && now.Sub(r.at) <= masterDownFactor*r.interval:
+	case m.fallen > 0:
+		return fmt.Sprintf("%v fell from priority %d to %d, below %d", r.Addr, m.fallen, r.priority, m.priority)
+	case m.preemptsLiving(now):
 		return fmt.Sprintf("preempts %v: its priority %d is below %d", r.Addr, r.priority, m.priority)
 	}
-	return fmt.Sprintf("no advertisement for %s from %v, last priority %d", written(now.Sub(r.at)), r.Addr, r.priority)
+	return fmt.Sprintf("no advertisement for %s from %v, last priority %d%s", written(now.Sub(r.at)), r.Addr, r.priority, note)
 }
 
 // preemptReason says why a lesser master is taken over from at the end of the

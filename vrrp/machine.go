@@ -52,10 +52,14 @@ type Machine struct {
 
 	masterInterval time.Duration // Master_Adver_Interval
 	master         rival         // as Backup: who was heard last; priority 0: has given up
+	better         netip.Addr    // whom timers.better is about
+	fallen         uint8         // as Backup: the master's priority before it fell below ours; 0: it did not
+	damped         time.Time     // as Backup: a takeover by silence is held back until then
 	quiet          time.Time     // as Backup: since when the silence counts
 	asserted       int           // answers since the Adver_Timer fired
 	announced      int           // announcements since becoming Master, or since addresses came
-	announcedAt    time.Time     // the last of them
+	announcedAt    time.Time     // the last of them, or of an earlier mastership
+	again          int           // announcements that are due contestedPace apart, after a contest
 	carriers       int           // advertisements that still come at carrierInterval: see Reconfigure
 
 	carrierInterval time.Duration
@@ -71,6 +75,9 @@ type Machine struct {
 	since       time.Time
 	transitions uint64
 	lastReason  string
+
+	takeovers [dampedTakeovers]time.Time // the last ones by silence, the oldest first
+	contest   *contest                   // nil: nobody else claims the virtual router
 
 	peerAddresses []netip.Addr
 	peerPlainCSum bool
@@ -101,7 +108,7 @@ func (m *Machine) Answers() bool { return m.state == Master }
 
 // Deadline returns when Advance must be called next; the zero Time: no need.
 // After Advance(now) it lies after now.
-func (m *Machine) Deadline() time.Time { return m.timers.next() }
+func (m *Machine) Deadline() time.Time { return earlier(m.timers.next(), m.contest.deadline()) }
 
 // SetSource changes the source address of advertisements, which is also what
 // decides between equal priorities: the interface's address has changed.
@@ -158,7 +165,7 @@ func (m *Machine) Resume(now time.Time, frozen time.Duration) []Action {
 		silence := MasterDownInterval(m.cfg.Version, m.priority, m.cfg.Interval)
 		actions = m.becomeBackup(nil, now, silence, reason)
 	case m.state == Backup && (m.elected || due(m.timers.down, now) || due(m.timers.preempt, now)):
-		m.elected = false
+		m.elected, m.damped = false, time.Time{}
 		m.timers.down, m.quiet = now.Add(m.masterDownInterval()), now
 		m.timers.preempt = time.Time{}
 	default:
@@ -173,6 +180,7 @@ func (m *Machine) Resume(now time.Time, frozen time.Duration) []Action {
 // Advance lets everything happen whose time has come. Called too early it does
 // nothing; called late it makes up for nothing that would only be a burst.
 func (m *Machine) Advance(now time.Time) []Action {
+	contest := m.advanceContest(nil, now)
 	var actions []Action
 	switch m.state {
 	case Backup:
@@ -180,6 +188,7 @@ func (m *Machine) Advance(now time.Time) []Action {
 	case Master:
 		actions = m.advanceMaster(now)
 	}
+	actions = append(actions, contest...)
 	if due(m.timers.drain, now) {
 		m.serving, m.timers.drain = false, time.Time{}
 		actions = append(actions, Release{Reason: "drained", Unheard: true})
@@ -192,7 +201,7 @@ func (m *Machine) advanceBackup(now time.Time) []Action {
 	switch {
 	case due(m.timers.preempt, now):
 		return m.elect(now, m.preemptReason())
-	case due(m.timers.down, now):
+	case due(m.timers.down, now) && !m.holdBack(now):
 		return m.elect(now, m.downReason(now))
 	}
 	return nil
@@ -201,6 +210,9 @@ func (m *Machine) advanceBackup(now time.Time) []Action {
 // elect becomes Master, or with Config.Grouped says that it would.
 func (m *Machine) elect(now time.Time, reason string) []Action {
 	if !m.cfg.Grouped {
+		if m.bySilence(now) {
+			m.tookOver(now)
+		}
 		return m.becomeMaster(now, reason)
 	}
 	m.timers.down, m.timers.preempt = time.Time{}, time.Time{}
@@ -218,7 +230,7 @@ func (m *Machine) advanceMaster(now time.Time) []Action {
 		m.asserted = 0
 	}
 	if due(m.timers.announce, now) {
-		actions = append(actions, m.announce(now))
+		actions = m.announce(actions, now)
 	}
 	return actions
 }
@@ -232,9 +244,10 @@ func (m *Machine) becomeMaster(now time.Time, reason string) []Action {
 	m.tieSince = time.Time{}
 	m.tieSince = time.Time{}
 	m.master = rival{}
-	m.asserted, m.announced, m.carriers = 0, 0, 0
+	m.asserted, m.announced, m.carriers, m.again = 0, 0, 0, 0
+	m.damped = time.Time{}
 	m.counters.becameMaster++
-	return []Action{m.transition(now, Master, reason), m.send(), m.announce(now)}
+	return m.announce([]Action{m.transition(now, Master, reason), m.send()}, now)
 }
 
 // becomeBackup enters Backup, to become Master after the given silence. Until
@@ -242,7 +255,7 @@ func (m *Machine) becomeMaster(now time.Time, reason string) []Action {
 func (m *Machine) becomeBackup(actions []Action, now time.Time, silence time.Duration, reason string) []Action {
 	m.timers = timers{down: now.Add(silence), drain: m.timers.drain}
 	m.quiet = now
-	m.elected = false
+	m.elected, m.fallen, m.damped = false, 0, time.Time{}
 	m.masterInterval = m.cfg.Interval
 	return append(actions, m.transition(now, Backup, reason))
 }
@@ -254,9 +267,11 @@ func (m *Machine) initialize(actions []Action, now time.Time, reason string) []A
 	}
 	m.timers = timers{drain: m.timers.drain}
 	m.handedOver, m.waiting, m.elected = false, false, false
+	m.fallen, m.damped = 0, time.Time{}
 	m.master = rival{}
 	m.masterInterval = m.cfg.Interval
-	return append(actions, m.transition(now, Initialize, reason))
+	actions = append(actions, m.transition(now, Initialize, reason))
+	return m.endContest(actions, now, reason)
 }
 
 // drain goes on forwarding for at most the given time.

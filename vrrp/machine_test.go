@@ -363,7 +363,7 @@ func TestMaster_asserts_itself_in_every_interval(t *testing.T) {
 	for range 5 {
 		answers := 0
 		for range 2 * maxAsserted {
-			answers += len(r.hear(routerC, lesser))
+			answers += strings.Count(trace(r.hear(routerC, lesser)), "send")
 		}
 		if answers != maxAsserted {
 			t.Errorf("%d answers within one interval", answers)

@@ -19,7 +19,7 @@ func (m *Machine) Receive(now time.Time, from Sender, adv Advertisement) ([]Acti
 	from.Addr = from.Addr.WithZone("")
 	if r := m.check(from.Addr, &adv); r != ReasonNone {
 		m.counters.reasons[r]++
-		return nil, r
+		return m.refusedClaim(now, r, from, &adv), r
 	}
 	var actions []Action
 	if m.state != Master && adv.Priority != PriorityStop {
@@ -33,6 +33,7 @@ func (m *Machine) Receive(now time.Time, from Sender, adv Advertisement) ([]Acti
 	if m.state == Master {
 		return m.receiveMaster(now, from, &adv), ReasonNone
 	}
+	actions = append(actions, m.watch(now, from, &adv)...)
 	m.receiveBackup(now, from, &adv)
 	return actions, ReasonNone
 }
@@ -92,33 +93,62 @@ func sameAddresses(a, b []netip.Addr) bool {
 
 // receiveBackup is RFC 9568 6.4.2, ADVERTISEMENT received.
 func (m *Machine) receiveBackup(now time.Time, from Sender, adv *Advertisement) {
-	heard := m.master.priority != PriorityStop // also nobody has priority 0
+	before := m.master
+	heard := before.priority != PriorityStop // also nobody has priority 0
+	m.observe(now, &before, from, adv)
 	m.master = heardFrom(from, adv, now)
 	switch {
 	case adv.Priority == PriorityStop:
 		m.timers.down, m.timers.preempt = now.Add(m.skewTime()), time.Time{}
 		m.timers.better = time.Time{}
-		m.elected = false
+		m.elected, m.fallen, m.damped = false, 0, time.Time{}
 		if heard {
 			m.handedOver = false
 		}
 	case adv.Priority >= m.priority:
 		m.follow(now, adv)
-		m.timers.better = m.timers.down
+		m.believe(now, from.Addr)
 	case !m.preempts(now):
 		m.follow(now, adv)
+		if from.Addr == m.better {
+			m.timers.better = time.Time{} // it is not better any more
+		}
 		if m.cfg.Preempt && !m.handedOver && !now.Before(m.timers.better) {
 			m.timers.preempt = m.preemptFrom()
 		}
+	case m.fell(now, &before, from.Addr):
+		m.timers.better = time.Time{}
+		if soon := now.Add(m.skewTime()); m.timers.down.After(soon) {
+			m.timers.down, m.fallen = soon, before.priority
+		}
 	}
 	// What is left is discarded: we preempt, and the Master_Down_Timer goes on.
+}
+
+// believe takes the sender of an advertisement for a living master that we do
+// not preempt.
+func (m *Machine) believe(now time.Time, addr netip.Addr) {
+	if addr != m.better && m.timers.better.After(now) {
+		m.timers.several = m.timers.down
+	}
+	m.better, m.timers.better = addr, m.timers.down
+}
+
+// fell reports whether the one master that we followed says that it is worse
+// than we are, which it did not say before. It has in effect given up: no need
+// to wait for the rest of the Master_Down_Timer. (RFC 9568 6.4.2 discards such an
+// advertisement; the others that are better than it wait for their skew times
+// just as after a priority 0, so the best of them goes first.)
+func (m *Machine) fell(now time.Time, before *rival, addr netip.Addr) bool {
+	return before.Addr == addr && before.priority >= m.priority && !m.timers.several.After(now)
 }
 
 // follow takes the sender for the master: version 3 learns its interval (RFC
 // 9568 6.4.2); the Master_Down_Timer starts anew.
 func (m *Machine) follow(now time.Time, adv *Advertisement) {
 	m.masterInterval = adv.Interval
-	m.waiting, m.elected = false, false
+	m.waiting, m.elected, m.fallen = false, false, 0
+	m.damped = time.Time{}
 	m.timers.down, m.timers.preempt = now.Add(m.masterDownInterval()), time.Time{}
 	m.quiet = now
 }
@@ -140,15 +170,16 @@ func (m *Machine) receiveMaster(now time.Time, from Sender, adv *Advertisement) 
 		if actions != nil {
 			m.timers.advert = now.Add(m.nextInterval())
 		}
-		return actions
+		return append(actions, m.concede(now, from)...)
 	case adv.Priority > m.priority:
 		return m.yield(now, from, adv, higherPriority(from.Addr, adv.Priority, m.priority))
 	case adv.Priority == m.priority && from.Addr.Compare(m.source.WithZone("")) > 0 && !m.tieOpen(now, adv.Interval):
 		return m.yield(now, from, adv, greaterAddress(from.Addr, adv.Priority))
 	case m.cfg.Version == 3:
-		return m.assert() // RFC 9568 6.4.3; earlier RFCs discard it in silence
+		actions := m.assert() // RFC 9568 6.4.3; earlier RFCs discard it in silence
+		return append(actions, m.lesserClaim(now, from, adv)...)
 	}
-	return nil
+	return m.lesserClaim(now, from, adv)
 }
 
 // tieOpen reports whether the decision between equal priorities is still to come
@@ -170,7 +201,7 @@ func (m *Machine) yield(now time.Time, from Sender, adv *Advertisement, reason s
 	actions := m.becomeBackup(nil, now, silence, reason)
 	m.masterInterval = adv.Interval
 	m.master = heardFrom(from, adv, now)
-	m.timers.better = m.timers.down
+	m.believe(now, from.Addr)
 	return m.release(actions, reason)
 }
 

@@ -72,9 +72,10 @@ func (m *Machine) reconfigureMaster(now time.Time, old *Config) []Action {
 	switch {
 	case len(added) > 0:
 		m.announced = 0
-		announce := m.announce(now)
-		announce.Addresses = added
-		actions = append(actions, announce)
+		before := len(actions)
+		if actions = m.announce(actions, now); len(actions) > before {
+			actions[before] = Announce{added}
+		}
 	case m.cfg.GARPRepeat != old.GARPRepeat || m.cfg.GARPRefresh != old.GARPRefresh:
 		m.scheduleAnnouncement(now)
 	}

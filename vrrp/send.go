@@ -27,22 +27,33 @@ func (m *Machine) sendZero() Send {
 	return Send{m.advertisement(PriorityStop)}
 }
 
-// announce asks for one round of announcements and sets the time of the next.
-// At least one is made, whatever Config.GARPRepeat says (RFC 9568 6.4.2).
-func (m *Machine) announce(now time.Time) Announce {
+// announce asks for one round of announcements and sets the time of the next;
+// where that would be too soon after the last, it is put off. At least one is
+// made, whatever Config.GARPRepeat says (RFC 9568 6.4.2).
+func (m *Machine) announce(actions []Action, now time.Time) []Action {
+	if earliest := m.announcedAt.Add(contestedPace); earliest.After(now) && m.paced(now) {
+		m.timers.announce = earliest
+		return actions
+	}
 	m.counters.announced++
 	m.announced++
+	m.again = max(m.again-1, 0)
 	m.announcedAt = now
 	m.scheduleAnnouncement(now)
-	return Announce{m.cfg.Addresses}
+	return append(actions, Announce{m.cfg.Addresses})
 }
 
 // scheduleAnnouncement sets the time of the announcement that follows the last.
 func (m *Machine) scheduleAnnouncement(now time.Time) {
 	m.timers.announce = time.Time{}
 	pause := announcePause(m.announced, m.cfg.GARPRepeat, m.cfg.GARPRefresh)
-	if pause == 0 {
+	switch {
+	case m.again > 0:
+		pause = contestedPace
+	case pause == 0:
 		return
+	case m.paced(now):
+		pause = max(pause, contestedPace)
 	}
 	m.timers.announce = m.announcedAt.Add(pause)
 	if m.timers.announce.Before(now) {

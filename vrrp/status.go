@@ -25,6 +25,9 @@ type Info struct {
 	MasterDownInterval time.Duration
 	SkewTime           time.Duration
 
+	DampedUntil time.Time  // by Config.Damping silence alone is no reason to take over before; zero: it is
+	Contested   *Contested // nil: nobody else claims the virtual router
+
 	// PeerAddresses is the address list of the last advertisement that listed
 	// other addresses than ours; nil when the last one agreed.
 	PeerAddresses []netip.Addr
@@ -50,6 +53,11 @@ func (m *Machine) Info() Info {
 		SkewTime:           m.skewTime(),
 		PeerAddresses:      slices.Clone(m.peerAddresses),
 		PeerPlainCSum:      m.peerPlainCSum,
+		DampedUntil:        m.damped,
+	}
+	if c := m.contest; c != nil && c.shown {
+		shown := c.Contested
+		i.Contested = &shown
 	}
 	if m.state == Master {
 		i.MasterAddress, i.MasterPriority = m.source, m.priority

@@ -65,17 +65,25 @@ type timers struct {
 	// better is not a deadline: until then a master is believed to live that we
 	// do not preempt, whatever lesser ones say; Backup.
 	better time.Time
+	// several is not a deadline: until then more than one of these may live.
+	several time.Time
 }
 
 // next returns the earliest deadline.
 func (t *timers) next() time.Time {
 	var first time.Time
 	for _, d := range [...]time.Time{t.down, t.preempt, t.advert, t.announce, t.drain} {
-		if !d.IsZero() && (first.IsZero() || d.Before(first)) {
-			first = d
-		}
+		first = earlier(first, d)
 	}
 	return first
+}
+
+// earlier returns the earlier of two deadlines, where zero means none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // due reports whether a deadline has come.
