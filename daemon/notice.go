@@ -61,6 +61,10 @@ func level(e router.Event) slog.Level {
 		return slog.LevelError
 	case "freeze", "port":
 		return slog.LevelWarn
+	case "contested":
+		if e.To == "contested" {
+			return slog.LevelWarn
+		}
 	case "interface":
 		if e.To == "down" {
 			return slog.LevelWarn

@@ -94,7 +94,8 @@ func (r *Router) keepNextHops(now time.Time) {
 
 // nextHops returns the neighbours that routes go through, the unicast VRRP
 // peers on the link, whose advertisements must not wait for an answer first,
-// and masters that are asked whether they live: only who has answered is.
+// masters that are asked whether they live (only who has answered is), and who
+// contests a virtual router.
 // They are sorted, so that runs repeat.
 func (r *Router) nextHops() []neigh.Key {
 	var keys []neigh.Key
@@ -109,6 +110,11 @@ func (r *Router) nextHops() []neigh.Key {
 			if f := r.ifaces[v.port]; f.state.Up && f.onLink(peer) {
 				keys = append(keys, neigh.Key{Port: v.port, Addr: peer})
 			}
+		}
+	}
+	for _, v := range r.virtual {
+		if key, ok := r.claimant(v); ok {
+			keys = append(keys, key)
 		}
 	}
 	slices.SortFunc(keys, compareKeys)

@@ -78,6 +78,7 @@ func (r *Router) receiveARP(now time.Time, in uint16, eth packet.Ethernet) {
 		return
 	}
 	f := r.ifaces[in]
+	r.impersonated(now, in, eth.Src(), p.SenderIP)
 	r.conflicts(now, f, p.SenderMAC, p.Conflicts)
 	if reply := arp.Answer(p, r.owner(f)); reply != nil {
 		r.do(Transmit{in, reply})
@@ -122,6 +123,7 @@ func (r *Router) receiveND(now time.Time, in uint16, frame []byte) {
 		r.solicitedRA(now, f)
 	case packet.ICMPv6NeighborAdvert:
 		r.answered(now, in, m.Target)
+		r.impersonated(now, in, m.EthSrc, m.Target)
 		r.learn(now, f, m.Target, m.LinkAddr, adverEvidence(&m))
 	}
 }

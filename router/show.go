@@ -34,12 +34,22 @@ func (r *Router) virtualStatus(v *virtual) VirtualRouterStatus {
 		SkewTimeMS:              info.SkewTime.Milliseconds(),
 		Master:                  MasterStatus{info.MasterAddress, info.MasterPriority},
 		PeerAddresses:           info.PeerAddresses,
+		Contested:               r.contestedStatus(v, info.Contested),
+		DampedUntil:             timeOrNil(info.DampedUntil),
 		Forwarding:              info.Forwarding,
 		Since:                   info.Since, Transitions: info.Transitions, LastReason: info.LastReason,
 		Terms: r.termStatus(v), Holding: v.holding(), Group: v.group.status(), Obstacle: v.obstacle,
 		WouldWin: r.wouldWin(v, &info), IfMasterDied: ifMasterDied(v, &info),
 		Counters: counters,
 	}
+}
+
+// timeOrNil leaves a zero time out of JSON.
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 func familyName(ipv6 bool) string {

@@ -30,6 +30,8 @@ type VirtualRouterStatus struct {
 	SkewTimeMS              int64             `json:"skew_time_ms"`
 	Master                  MasterStatus      `json:"master"`
 	PeerAddresses           []netip.Addr      `json:"peer_addresses,omitempty"` // of the last advertisement with other addresses than ours
+	Contested               *ContestedStatus  `json:"contested,omitempty"`      // nil: nobody else claims the virtual router
+	DampedUntil             *time.Time        `json:"damped_until,omitempty"`   // until then silence is no reason to take over
 	Forwarding              bool              `json:"forwarding"`               // the virtual MAC is served now
 	Since                   time.Time         `json:"since"`
 	Transitions             uint64            `json:"transitions"`
@@ -183,7 +185,7 @@ type HistogramStatus struct {
 type Event struct {
 	Sequence uint64    `json:"sequence"`
 	Time     time.Time `json:"time"`
-	Kind     string    `json:"kind"` // vrrp | interface | duplicate_address | neighbor | config | ...
+	Kind     string    `json:"kind"` // vrrp | contested | interface | duplicate_address | neighbor | config | ...
 	Name     string    `json:"name"`
 	From     string    `json:"from"`
 	To       string    `json:"to"`

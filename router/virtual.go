@@ -78,6 +78,8 @@ func (r *Router) vrrpActions(now time.Time, v *virtual, actions []vrrp.Action) {
 			r.sendAdvertisement(now, v, &a.Advertisement)
 		case vrrp.Announce:
 			r.announce(v, a.Addresses)
+		case vrrp.Contest:
+			r.contestAction(now, v, &a)
 		case vrrp.Release:
 			r.event(now, Event{
 				Kind: "vrrp", Name: v.cfg.Name,

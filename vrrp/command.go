@@ -61,6 +61,18 @@ func (m *Machine) TakeOver(now time.Time, reason string) []Action {
 	return m.becomeMaster(now, reason)
 }
 
+// Impersonated tells that a frame from the virtual MAC was received: another
+// router sent it, such as an announcement of the last master that crossed our
+// takeover on the wire. Switches have learned the MAC there; a Master puts them
+// right with an advertisement, as often as it may assert itself. In other states
+// it does nothing.
+func (m *Machine) Impersonated(time.Time) []Action {
+	if m.state != Master {
+		return nil
+	}
+	return m.assert()
+}
+
 // SetPriority changes the effective priority, which begins as Config.Priority:
 // 1 to 254. A Master says so at once, so that a better Backup need not wait for
 // the next advertisement. The owner's priority never changes (RFC 9568 5.2.4).

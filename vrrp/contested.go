@@ -68,7 +68,8 @@ type Contested struct {
 	Heard     time.Time    // its last
 	// Deaf tells that it does not hear the Master, going by what it sends; where
 	// false, what it sends does not tell.
-	Deaf bool
+	Deaf   bool
+	Reason string // what is wrong, with the evidence
 }
 
 // Contest says that a contest begins, or is over.
@@ -132,7 +133,13 @@ func (m *Machine) claim(now time.Time, kind ContestKind, from Sender, adv *Adver
 		return nil // it has not had the chance to hear us yet
 	}
 	c.shown = true
-	return []Action{Contest{c.Contested, true, m.contestReason()}}
+	return m.beginContest()
+}
+
+// beginContest tells of the contest.
+func (m *Machine) beginContest() []Action {
+	c := m.contested()
+	return []Action{Contest{*c, true, c.Reason}}
 }
 
 // contestReason says what is wrong, with the evidence.
@@ -166,8 +173,8 @@ func (m *Machine) refusedClaim(now time.Time, r Reason, from Sender, adv *Advert
 	actions := m.claim(now, ContestRefused, from, adv)
 	if c := m.contest; c != nil && c.Sender.Addr == from.Addr {
 		c.Refused = r
-		for i := range actions {
-			actions[i] = Contest{c.Contested, true, m.contestReason()}
+		if len(actions) > 0 {
+			actions = m.beginContest()
 		}
 	}
 	return actions
@@ -238,6 +245,16 @@ func (m *Machine) endContest(actions []Action, now time.Time, reason string) []A
 	}
 	reason += ", contested for " + written(now.Sub(c.Since))
 	return append(actions, Contest{c.Contested, false, reason})
+}
+
+// contested returns who else claims the virtual router, as told; nil: nobody.
+func (m *Machine) contested() *Contested {
+	if m.contest == nil || !m.contest.shown {
+		return nil
+	}
+	c := m.contest.Contested
+	c.Reason = m.contestReason()
+	return &c
 }
 
 // heal has the Master announce at once and again after a second, as the pace

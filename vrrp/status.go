@@ -54,10 +54,7 @@ func (m *Machine) Info() Info {
 		PeerAddresses:      slices.Clone(m.peerAddresses),
 		PeerPlainCSum:      m.peerPlainCSum,
 		DampedUntil:        m.damped,
-	}
-	if c := m.contest; c != nil && c.shown {
-		shown := c.Contested
-		i.Contested = &shown
+		Contested:          m.contested(),
 	}
 	if m.state == Master {
 		i.MasterAddress, i.MasterPriority = m.source, m.priority

@@ -14,7 +14,7 @@ const (
 	maxAnnounceGap = 8 * time.Second
 )
 
-// maxAsserted bounds the advertisements that received ones provoke, within one
+// maxAsserted bounds the advertisements that received frames provoke, within one
 // interval. Neither a flood, nor two routers that each take the other for the
 // lesser one, can start a storm; and the Adver_Timer goes on all the while.
 const maxAsserted = 10

@@ -54,7 +54,7 @@ func drawVRRP(ctx context.Context, c *control.Client, s *screen, now time.Time) 
 			text(v.Name), text(v.Interface), text(strconv.Itoa(int(v.VRID))), stateCell(v),
 			text(priority(v)), text(master(v)), text(ago(now, v.Since)), text(firstAddress(v)),
 		)
-		r.notes = problems(v)
+		r.notes = problems(v, now)
 	}
 	t.render(s)
 	return nil
@@ -71,10 +71,18 @@ func stateCell(v *control.VirtualRouter) cell {
 	return text(v.State)
 }
 
-// problems says why a virtual router does not do its work.
-func problems(v *control.VirtualRouter) (notes []cell) {
+// problems says why a virtual router does not do its work, or not alone.
+func problems(v *control.VirtualRouter, now time.Time) (notes []cell) {
 	if v.State == stateInitialize && v.LastReason != "" {
 		notes = append(notes, cell{v.LastReason, bad})
+	}
+	if v.Contested != nil {
+		ways := map[string]string{"one_way": "one way", "both_ways": "both ways"}[v.Contested.Ways]
+		notes = append(notes, cell{fmt.Sprintf("contested since %s (%s): %s",
+			v.Contested.Since.In(now.Location()).Format("2006-01-02 15:04:05"), ways, v.Contested.Reason), bad})
+	}
+	if v.DampedUntil != nil {
+		notes = append(notes, text("damped: silence alone is no reason to take over for "+span(v.DampedUntil.Sub(now))))
 	}
 	if v.State == stateMaster && !v.Forwarding {
 		notes = append(notes, cell{"is Master, but does not forward: " + v.VirtualMAC.String() + " is not served", bad})
@@ -148,7 +156,7 @@ func drawPage(s *screen, v *control.VirtualRouter, now time.Time) {
 		fmt.Fprintf(s, " since %s (%s)", since, ago(now, v.Since))
 	}
 	s.WriteString("\n")
-	for _, p := range problems(v) {
+	for _, p := range problems(v, now) {
 		s.WriteString("    " + s.paint(p.text, p.style) + "\n")
 	}
 	family := map[string]string{"ipv4": "IPv4", "ipv6": "IPv6"}[v.Family]
