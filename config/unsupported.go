@@ -17,7 +17,6 @@ var notYet = []struct {
 	{"control.listen", nothing, "remove it and use the unix socket"},
 	{"interface.attach", anythingBut("af_xdp"), `write "af_packet"`},
 	{"interface.host_tap", only(false), "remove it or write false"},
-	{"vrrp.damping", only(false), "remove it or write false"},
 	{"vrrp.track.bgp", nothing, "remove this element of track"},
 	{"vrrp.track.bfd", nothing, "remove this element of track"},
 	{"check", nothing, "remove these tables"},

@@ -183,7 +183,7 @@ func TestChecksumPlainIsForVersion3OverIPv4(t *testing.T) {
 
 func TestInertValuesOfWhatIsNotYetSupportedAreFine(t *testing.T) {
 	text := "[import]\nmirror = false\n" + fmt.Sprintf(link, "host_tap = false\n") +
-		"addresses = [\"192.0.2.1\"]\ndamping = false\ntrack = []\npeers = []\n"
+		"addresses = [\"192.0.2.1\"]\ntrack = []\npeers = []\n"
 	cfg := mustParse(t, text)
 	if cfg.VRRP[0].Peers != nil {
 		t.Errorf("peers: %v", cfg.VRRP[0].Peers)
@@ -191,7 +191,6 @@ func TestInertValuesOfWhatIsNotYetSupportedAreFine(t *testing.T) {
 	for old, inert := range map[string]string{
 		"mirror = false":   "mirror = true",
 		"host_tap = false": "host_tap = true",
-		"damping = false":  "damping = true",
 	} {
 		checkError(t, strings.Replace(text, old, inert, 1), "is not yet supported; ")
 	}

@@ -141,6 +141,16 @@ func init() {
 			}
 			s.receive(w, frame)
 		},
+		// announce PORT target= : the old master's gratuitous ARP or unsolicited NA.
+		"announce": func(s *script, w words) {
+			target := w.addr("target", "192.0.2.1")
+			mac := w.mac("mac", vrrp.VirtualMAC(10, target.Is6()).String())
+			if target.Is6() {
+				s.receive(w, ndp.Unsolicited(mac, target))
+			} else {
+				s.receive(w, arp.Gratuitous(mac, target))
+			}
+		},
 		"resolve": func(s *script, w words) {
 			waiting := neigh.Waiting{In: w.port(), Local: w.value("local", "") != "", Frame: []byte(w.value("packet", "p1"))}
 			s.turn(s.router.Resolve(s.now, w.s.router.portOf(w.value("out", w.plain[0])), w.addr("via", hostIP), waiting))
@@ -233,7 +243,7 @@ func (w words) advert() []byte {
 		w.authenticate(&adv, v)
 	}
 	return advertFrame(v, &adv, envelope{
-		src: src, dst: dst, from: vrrp.VirtualMAC(adv.VRID, src.Is6()), to: packet.MulticastMAC(group),
+		src: src, dst: dst, from: w.mac("mac", vrrp.VirtualMAC(adv.VRID, src.Is6()).String()), to: packet.MulticastMAC(group),
 		sequence: uint32(w.number("sequence", "0")),
 	})
 }
@@ -286,6 +296,13 @@ func (s *script) show(w words) {
 	case "vrrp":
 		for _, v := range r.VirtualRouters() {
 			s.print("%s %v forwarding %v master %v", v.Name, v.State, v.Forwarding, v.Master.Address)
+			if c := v.Contested; c != nil {
+				s.print("%s contested: %v by %v (%v) priority %d of %v, %s: %s",
+					v.Name, c.Kind, c.Address, c.MAC, c.Priority, c.Addresses, c.Ways, c.Reason)
+			}
+			if v.DampedUntil != nil {
+				s.print("%s damped until %.3f", v.Name, v.DampedUntil.Sub(s.start).Seconds())
+			}
 		}
 	case "interfaces":
 		for _, i := range r.Interfaces() {

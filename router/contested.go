@@ -22,8 +22,11 @@ type ContestedStatus struct {
 	LastHeard time.Time        `json:"last_heard"`
 	// Ways is "one_way" where we hear it and it does not hear us (or the
 	// Master), "both_ways" where it answers us.
-	Ways   string `json:"ways"`
-	Reason string `json:"reason"`
+	Ways string `json:"ways"`
+	// NeighborMAC is what it answers ARP and ND with, which tells it from others
+	// that send from the virtual MAC; absent where it does not answer.
+	NeighborMAC *packet.MAC `json:"neighbor_mac,omitempty"`
+	Reason      string      `json:"reason"`
 }
 
 // contestAction tells of a contest that begins or ends. While it lasts the
@@ -65,12 +68,15 @@ func (r *Router) contestedStatus(v *virtual, c *vrrp.Contested) *ContestedStatus
 	if c == nil {
 		return nil
 	}
-	ways := "one_way"
-	if _, answers := r.cache.Lookup(neigh.Key{Port: v.port, Addr: c.Sender.Addr}); answers && !c.Deaf {
-		ways = "both_ways"
-	}
-	return &ContestedStatus{
+	s := &ContestedStatus{
 		Kind: c.Kind, Address: c.Sender.Addr, MAC: c.Sender.MAC, Priority: c.Priority,
-		Addresses: c.Addresses, Since: c.Since, LastHeard: c.Heard, Ways: ways, Reason: c.Reason,
+		Addresses: c.Addresses, Since: c.Since, LastHeard: c.Heard, Ways: "one_way", Reason: c.Reason,
 	}
+	if mac, answers := r.cache.Lookup(neigh.Key{Port: v.port, Addr: c.Sender.Addr}); answers {
+		s.NeighborMAC = &mac
+		if !c.Deaf {
+			s.Ways = "both_ways"
+		}
+	}
+	return s
 }

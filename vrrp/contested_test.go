@@ -303,3 +303,21 @@ func TestContestKind_has_a_name_each(t *testing.T) {
 		t.Error("a kind that does not exist has a name")
 	}
 }
+
+func TestImpersonated_Master_advertises_as_often_as_it_may_assert_itself(t *testing.T) {
+	r := newRig(t)
+	r.want(r.m.Impersonated(r.now), "")
+	r.start()
+	r.want(r.m.Impersonated(r.now), "")
+	r.until(4 * sec)
+	for range 3 {
+		sent := 0
+		for range 3 * maxAsserted {
+			sent += len(r.m.Impersonated(r.now))
+		}
+		if sent != maxAsserted {
+			t.Errorf("%d advertisements within one interval", sent)
+		}
+		r.until(r.now.Sub(epoch) + sec)
+	}
+}

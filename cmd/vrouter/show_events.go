@@ -95,7 +95,7 @@ func eventStyle(e router.Event) style {
 	switch {
 	case e.To == stateMaster || e.To == "up":
 		return good
-	case e.To == stateInitialize || e.To == "down" || e.Kind == "duplicate_address", e.To == "contested":
+	case e.To == stateInitialize || e.To == "down" || e.Kind == "duplicate_address" || e.To == "contested":
 		return bad
 	}
 	return plain

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vrouter/control"
+	"vrouter/router"
 )
 
 // The states of a virtual router in the control API.
@@ -77,9 +78,7 @@ func problems(v *control.VirtualRouter, now time.Time) (notes []cell) {
 		notes = append(notes, cell{v.LastReason, bad})
 	}
 	if v.Contested != nil {
-		ways := map[string]string{"one_way": "one way", "both_ways": "both ways"}[v.Contested.Ways]
-		notes = append(notes, cell{fmt.Sprintf("contested since %s (%s): %s",
-			v.Contested.Since.In(now.Location()).Format("2006-01-02 15:04:05"), ways, v.Contested.Reason), bad})
+		notes = append(notes, cell{contested(v.Contested, now), bad})
 	}
 	if v.DampedUntil != nil {
 		notes = append(notes, text("damped: silence alone is no reason to take over for "+span(v.DampedUntil.Sub(now))))
@@ -88,6 +87,17 @@ func problems(v *control.VirtualRouter, now time.Time) (notes []cell) {
 		notes = append(notes, cell{"is Master, but does not forward: " + v.VirtualMAC.String() + " is not served", bad})
 	}
 	return notes
+}
+
+// contested says who else claims a virtual router.
+func contested(c *router.ContestedStatus, now time.Time) string {
+	since := c.Since.In(now.Location()).Format("2006-01-02 15:04:05")
+	ways := map[string]string{"one_way": "one way", "both_ways": "both ways"}[c.Ways]
+	s := fmt.Sprintf("contested since %s, %s: %s", since, ways, c.Reason)
+	if c.NeighborMAC != nil && *c.NeighborMAC != c.MAC {
+		s += "; its own MAC is " + c.NeighborMAC.String()
+	}
+	return printable(s)
 }
 
 // priority shows the effective priority, and the configured one where it
