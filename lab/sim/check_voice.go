@@ -222,9 +222,10 @@ func (s *Spec) hold() time.Duration {
 // comes and goes may announce again.
 const announcePace = 1050 * time.Millisecond
 
-// announcedAll checks that a master since then has announced its addresses.
+// announcedAll checks that a master since then has announced its addresses,
+// unless it stood still.
 func (v *voice) announcedAll(c *checker, since time.Time) {
-	if v.speaking && v.since.Equal(since) && v.announced != 1<<len(v.vr.addrs)-1 {
+	if v.speaking && v.since.Equal(since) && !v.m.frozenAt.After(since) && v.announced != 1<<len(v.vr.addrs)-1 {
 		c.report("%s took over %s without announcing its addresses (%b)", v.m.node.Name, v.vr.name, v.announced)
 	}
 }
