@@ -91,9 +91,14 @@ type contest struct {
 	missed   time.Time // a claim should have come by then: it may have healed; zero: that was said already
 }
 
-// over returns when the contest is over, unless another claim is heard.
+// over returns when the contest is over, unless another claim is heard. One that
+// was told of lingers, so that it does not begin and end all the time.
 func (c *contest) over() time.Time {
-	return c.Heard.Add(max(contestLife*c.interval, contestLinger))
+	life := contestLife * c.interval
+	if c.shown {
+		life = max(life, contestLinger)
+	}
+	return c.Heard.Add(life)
 }
 
 // deadline returns when advanceContest must be called.
