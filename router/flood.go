@@ -56,6 +56,7 @@ type flood struct {
 	hold      time.Duration
 	heldUntil time.Time
 	told      time.Time
+	taught    int // how often the master was made to speak from the virtual MAC
 
 	counters floodCounters
 }

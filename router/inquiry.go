@@ -29,6 +29,12 @@ const (
 	inquiryQuiet    = 100 * time.Millisecond
 )
 
+// How often an inquiry has the master speak from one virtual MAC, and from all.
+const (
+	taughtOne = 3
+	taughtAll = 64
+)
+
 // inquiry asks one station, the master of one or many virtual routers on a
 // port, for its own address. Answers do not say which question they are to, so
 // each is taken for one to the oldest that has none: that is the safe side,
@@ -43,6 +49,7 @@ type inquiry struct {
 	notBefore time.Time // the pause is over
 	used      time.Time // a frame came last
 	due       time.Time // of the next question, a decision, or the end
+	taught    int
 }
 
 // inquire sees to it that a master is asked, for a frame that has come now.
@@ -211,6 +218,9 @@ func (r *Router) endInquiries(now time.Time) {
 	r.inquiries = left
 	for _, v := range r.virtual {
 		v.flood.kept.free()
+		if v.flood.kept.used == 0 {
+			v.flood.taught = 0
+		}
 	}
 }
 
@@ -240,8 +250,32 @@ func (r *Router) answered(now time.Time, port uint16, addr netip.Addr) {
 	}
 	asked := q.sent[0]
 	q.sent = q.sent[1:]
+	r.eachAsking(q.key, func(v *virtual) {
+		if v.flood.kept.used > 0 {
+			r.tellFlood(now, v)
+			r.teach(q, v)
+		}
+	})
 	r.alive(now, q, asked)
-	r.eachAsking(q.key, func(v *virtual) { r.tellFlood(now, v) })
+}
+
+// teach ends a flood: the master lives, so it answers for the virtual address,
+// from the virtual MAC, and the switch learns where that is.
+func (r *Router) teach(q *inquiry, v *virtual) {
+	if v.flood.taught >= taughtOne || q.taught >= taughtAll {
+		return
+	}
+	v.flood.taught++
+	q.taught++
+	i, addr := r.ifaces[v.port], v.cfg.Addresses[0]
+	src, ok := i.source(addr)
+	switch {
+	case !ok:
+	case addr.Is4():
+		r.do(Transmit{v.port, arp.Request(i.state.MAC, src, addr)})
+	default:
+		r.do(Transmit{v.port, ndp.Solicit(i.state.MAC, src, addr)})
+	}
 }
 
 // heardMaster takes a good advertisement of a station: it is alive now.
