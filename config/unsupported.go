@@ -19,7 +19,6 @@ var notYet = []struct {
 	{"interface.host_tap", only(false), "remove it or write false"},
 	{"vrrp.track.bgp", nothing, "remove this element of track"},
 	{"vrrp.track.bfd", nothing, "remove this element of track"},
-	{"check", nothing, "remove these tables"},
 	{"bfd", nothing, "remove these tables"},
 	{"import.kernel_table", nothing, "remove it and write the routes as [[route]]"},
 	{"import.mirror", only(false), "remove it and write [[interface]] and [[route]]"},

@@ -20,6 +20,7 @@ import (
 // words are the arguments of a command: plain ones and name=value.
 type words struct {
 	s     *script
+	line  string // behind the command
 	plain []string
 	named map[string]string
 }
@@ -80,6 +81,7 @@ func (s *script) run(line string) {
 	s.t.Helper()
 	fields := strings.Fields(line)
 	w := words{s: s, named: map[string]string{}}
+	_, w.line, _ = strings.Cut(line, " ")
 	for _, f := range fields[1:] {
 		if name, value, ok := strings.Cut(f, "="); ok {
 			w.named[name] = value

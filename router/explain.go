@@ -81,7 +81,7 @@ func (r *Router) wouldWin(v *virtual, info *vrrp.Info) WinnerStatus {
 func ifMasterDied(v *virtual, info *vrrp.Info) string {
 	switch info.State {
 	case vrrp.Master:
-		return "it is this router: a Backup would take over after its skew time if vrouter says so, after three intervals and its skew time if the machine is gone"
+		return "this router is the master: a Backup takes over after its skew time where the guardian is left to say so, else after three intervals and its skew time"
 	case vrrp.Initialize:
 		return "this router would not take over: " + v.obstacle
 	}

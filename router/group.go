@@ -141,7 +141,7 @@ func (r *Router) yieldGroup(now time.Time, g *group) {
 	why := "group " + g.name
 	for _, v := range g.members {
 		if v.machine.State() != vrrp.Master {
-			why = fmt.Sprintf("group %s: %s %s", g.name, v.cfg.Name, v.machine.Info().LastReason)
+			why = fmt.Sprintf("group %s: %s: %s", g.name, v.cfg.Name, v.machine.Info().LastReason)
 		}
 	}
 	for _, v := range g.members {

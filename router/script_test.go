@@ -66,6 +66,7 @@ func firstDifference(got, want string) string {
 type script struct {
 	t      testing.TB
 	router *Router
+	config string // text
 	start  time.Time
 	now    time.Time
 	quiet  bool // turns leave no trace
@@ -80,7 +81,7 @@ func newScript(t testing.TB, text string) *script {
 		t.Fatal(err)
 	}
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	s := &script{t: t, router: New(cfg, 1), start: start, now: start}
+	s := &script{t: t, router: New(cfg, 1), config: text, start: start, now: start}
 	s.turn(s.router.Start(s.now))
 	return s
 }
@@ -146,6 +147,7 @@ func (s *script) verify(actions []Action) {
 			s.t.Errorf("%v: %s: snapshot serves %v, machine forwards %v", s.now, v.cfg.Name, served, v.machine.Forwarding())
 		}
 	}
+	s.verifyUnity()
 }
 
 // verifyTransmit checks that a frame leaves an interface that is up, valid, and
