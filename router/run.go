@@ -25,16 +25,13 @@ func (r *Router) settle(now time.Time) {
 		for _, v := range r.virtual {
 			r.run(now, v)
 		}
-		for _, v := range r.virtual {
-			priority := v.own
-			if v.group != nil {
-				priority = v.group.priority()
-			}
-			r.prioritize(now, v, priority)
-		}
+		// A new Master speaks with the new priority, and one that gives up need
+		// not tell of it.
+		r.prioritizeAll(now, func(s vrrp.State) bool { return s != vrrp.Master })
 		for _, g := range r.groups {
 			r.unite(now, g)
 		}
+		r.prioritizeAll(now, func(vrrp.State) bool { return true })
 		r.ready(now)
 	}
 }

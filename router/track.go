@@ -132,6 +132,20 @@ func (v *virtual) changes(terms []term) string {
 	return strings.Join(changed, "; ")
 }
 
+// prioritizeAll tells the machines in some states their effective priorities.
+func (r *Router) prioritizeAll(now time.Time, in func(vrrp.State) bool) {
+	for _, v := range r.virtual {
+		if !in(v.machine.State()) {
+			continue
+		}
+		priority := v.own
+		if v.group != nil {
+			priority = v.group.priority()
+		}
+		r.prioritize(now, v, priority)
+	}
+}
+
 // prioritize tells a machine its effective priority.
 func (r *Router) prioritize(now time.Time, v *virtual, priority uint8) {
 	why := v.changes(r.terms(v))
