@@ -25,12 +25,12 @@ func init() {
 	// drain on|off
 	commands["drain"] = func(s *script, w words) { s.turn(s.router.Drain(s.now, w.plain[0] == "on")) }
 	// reload OLD => NEW: the configuration with one piece of text replaced
-	commands["reload"] = func(s *script, w words) { s.reload(w.line) }
+	commands["reload"] = func(s *script, w words) { s.edit(w.line) }
 	// explain NAME: what "show vrrp NAME" says
 	commands["explain"] = (*script).explain
 }
 
-func (s *script) reload(line string) {
+func (s *script) edit(line string) {
 	old, replacement, ok := strings.Cut(line, " => ")
 	replacement = strings.ReplaceAll(replacement, `\n`, "\n")
 	if !ok || !strings.Contains(s.config, old) {
@@ -284,7 +284,7 @@ func (s *script) randomReload(rng *rand.Rand) {
 	}
 	if strings.Contains(s.config, change[0]) {
 		s.print("reload %q => %q", change[0], change[1])
-		s.reload(change[0] + " => " + change[1])
+		s.edit(change[0] + " => " + change[1])
 	}
 }
 
