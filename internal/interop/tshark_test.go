@@ -75,7 +75,7 @@ func (c *capture) pcap() []byte {
 func TestTsharkDecodesWhatWeSend(t *testing.T) {
 	program := need(t, "tshark")
 	r := newRig(t)
-	v := r.vrouter("r1", interfaces(numberFirst)+gateways(200, "200ms")+
+	v := r.vrouter("r1", withRA(interfaces(numberFirst))+gateways(200, "200ms")+
 		virtualTable("old", "lan", 11, 2, 200, "1s", "192.0.2.7")+
 		virtualTable("password", "lan", 12, 2, 200, "1s", "192.0.2.8")+"auth = { type = \"password\", key = \"secret\" }\n"+
 		virtualTable("sealed", "lan", 13, 2, 200, "1s", "192.0.2.9")+"auth = { type = \"ah\", key = \"secret\" }\n")
@@ -103,7 +103,8 @@ func TestTsharkDecodesWhatWeSend(t *testing.T) {
 		"-T", "fields", "-E", "separator=|",
 		"-e", "frame.number", "-e", "_ws.col.Info", "-e", "_ws.expert.message", "-e", "vrrp.version", "-e", "vrrp.prio",
 		"-e", "ip.checksum.status", "-e", "vrrp.checksum.status", "-e", "icmp.checksum.status", "-e", "icmpv6.checksum.status",
-		"-e", "arp.isgratuitous", "-e", "ipv6.src", "-e", "icmpv6.nd.na.flag.s", "-e", "vrrp.auth_type", "-e", "ah.spi")
+		"-e", "arp.isgratuitous", "-e", "ipv6.src", "-e", "icmpv6.nd.na.flag.s", "-e", "vrrp.auth_type", "-e", "ah.spi",
+		"-e", "icmpv6.nd.ra.router_lifetime")
 	must(t, err)
 	checkDissection(t, out)
 }
@@ -117,7 +118,7 @@ func checkDissection(t *testing.T, out string) {
 	seen := map[string]int{}
 	for line := range strings.Lines(out) {
 		f := strings.Split(strings.TrimRight(line, "\n"), "|")
-		if len(f) != 14 {
+		if len(f) != 15 {
 			continue // what tshark itself has to say
 		}
 		if f[2] != "" && f[2] != quotedTTL {
@@ -131,6 +132,10 @@ func checkDissection(t *testing.T, out string) {
 		}
 		seen["all"]++
 		switch {
+		case f[14] == "0":
+			seen["last router advertisement"]++
+		case f[14] != "":
+			seen["router advertisement"]++
 		case f[12] == "1":
 			seen["password"]++
 		case f[12] == "2" && f[13] != "":
@@ -155,7 +160,7 @@ func checkDissection(t *testing.T, out string) {
 	}
 	for what, least := range map[string]int{
 		"version 2": 2, "version 3 IPv4": 5, "version 3 IPv6": 5, "gratuitous ARP": 2, "unsolicited NA": 2, "priority 0": 3,
-		"password": 2, "authentication header": 2,
+		"password": 2, "authentication header": 2, "router advertisement": 1, "last router advertisement": 1,
 	} {
 		if seen[what] < least {
 			t.Errorf("%d frames of kind %q, want at least %d", seen[what], what, least)
