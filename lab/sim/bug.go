@@ -23,6 +23,7 @@ const (
 	bugHasty           // its clock runs at twice the speed
 	bugLatePublish     // serves the virtual MACs a while after it says so
 	bugSlow            // its clock runs at half the speed
+	bugNoAnswers       // does not hear ARP replies and NAs
 	bugWallClock       // it lives by the wall clock
 )
 
@@ -99,7 +100,13 @@ func (b bug) answers(n *Node, port int, frame []byte) {
 }
 
 // deaf reports whether the bug keeps a frame from being understood.
-func (b bug) deaf(frame []byte) bool { return b == bugDeaf && read(frame).advert != nil }
+func (b bug) deaf(frame []byte) bool {
+	if b == noBug {
+		return false
+	}
+	s := read(frame)
+	return b == bugDeaf && s.advert != nil || b == bugNoAnswers && s.claims != nil
+}
 
 // copies is how often a forwarded frame is sent.
 func (b bug) copies(frame []byte) int {

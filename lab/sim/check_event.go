@@ -124,6 +124,7 @@ func (c *checker) taken(n *Node, port int, frame []byte) {
 		for i, v := range c.virtual {
 			if v.side == port && v.mac == [6]byte(frame[:6]) {
 				*by = uint8(i + 1)
+				m.voices[i].floodedAt = c.w.now
 			}
 		}
 		return

@@ -27,6 +27,7 @@ type voice struct {
 	before      time.Time // what notBefore was until then
 	mayForward  time.Time // until then it may still serve the virtual MAC
 	askedAt     time.Time // it was told to give mastership away
+	floodedAt   time.Time // a frame came for the virtual MAC
 	handedOver  bool      // gave mastership away and does not take it back
 	heardMaster bool      // since then
 }
@@ -160,7 +161,7 @@ func (v *voice) advertises(c *checker, a *heardAdvert, mac [6]byte) {
 		v.onTime(c)
 	default:
 		justHeard := now.Sub(v.heardAt) <= graceHear && !now.Before(v.before)
-		if now.Before(v.notBefore) && !justHeard {
+		if now.Before(v.notBefore) && !justHeard && !v.mayBeFast(c) {
 			c.report("%s takes over %s %v too early", v.m.node.Name, v.vr.name, v.notBefore.Sub(now))
 		}
 		v.speaking, v.since, v.lastAdvert, v.announced, v.handedOver = true, now, now, 0, false

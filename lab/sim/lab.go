@@ -18,6 +18,7 @@ type Spec struct {
 	Preempt      bool
 	PreemptDelay time.Duration
 	Drain        time.Duration
+	FastDetect   bool
 	Rate         float64       // of its clock
 	Late         time.Duration // bounds how late its timers fire
 }
@@ -131,8 +132,8 @@ func (s *Spec) config(host int) string {
 			}
 			fmt.Fprintf(&b, "\n[[vrrp]]\nname = %q\ninterface = %q\nvrid = %d\nversion = %d\naddresses = [%s]\n",
 				virtualNames[side][family], name, 10+60*side, version, addrs)
-			fmt.Fprintf(&b, "priority = %d\ninterval = %q\npreempt = %v\npreempt_delay = %q\ndrain = %q\nfast_detect = false\n",
-				s.Priority, s.Interval, s.Preempt, s.PreemptDelay, s.Drain)
+			fmt.Fprintf(&b, "priority = %d\ninterval = %q\npreempt = %v\npreempt_delay = %q\ndrain = %q\nfast_detect = %v\n",
+				s.Priority, s.Interval, s.Preempt, s.PreemptDelay, s.Drain, s.FastDetect)
 		}
 	}
 	return b.String()

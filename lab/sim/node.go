@@ -239,7 +239,11 @@ func (n *Node) punt(class dataplane.Class, in uint16, f *packet.Frame, local boo
 			return
 		}
 		n.turn(func(now time.Time) []router.Action {
-			if class != dataplane.ClassResolve {
+			switch class {
+			case dataplane.ClassFlooded:
+				return n.router.Flooded(now, in, frame, packet.VNet{})
+			case dataplane.ClassResolve:
+			default:
 				return n.router.Receive(now, in, frame)
 			}
 			port, via, ok := dataplane.Resolve(n.snap, frame)

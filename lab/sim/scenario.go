@@ -130,6 +130,8 @@ func (s *script) router(args []string) error {
 			spec.PreemptDelay, err = time.ParseDuration(value)
 		case "drain":
 			spec.Drain, err = time.ParseDuration(value)
+		case "fast_detect":
+			spec.FastDetect, err = strconv.ParseBool(value)
 		case "clock":
 			spec.Rate, err = strconv.ParseFloat(value, 64)
 		case "late":
