@@ -54,6 +54,19 @@ func openPacketSocket(ifindex int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "packet socket"), nil
 }
 
+// openSender opens a packet socket of protocol 0, which receives nothing.
+func openSender(ifindex int) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: ifindex}); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "packet socket"), nil
+}
+
 func htons(v uint16) uint16 { return v<<8 | v>>8 } // little-endian machines
 
 // Read reads one frame into b and returns its length; after the deadline, or

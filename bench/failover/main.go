@@ -1,0 +1,164 @@
+// Command failover measures what happens to traffic when one of two redundant
+// routers fails, is stopped, or comes back: vrouter beside keepalived and FRR,
+// each in the same network of namespaces, in one run.
+//
+//	go run ./bench/failover                      everything
+//	go run ./bench/failover -events kill,stop -intervals 100ms -repeat 1 -daemons vrouter
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"vrouter/internal/netlab"
+)
+
+func main() {
+	o, err := parseOptions(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "failover:", err)
+		os.Exit(2)
+	}
+	if err := netlab.Run(context.Background(), os.Stdout, os.Stderr, o.run); err != nil {
+		fmt.Fprintln(os.Stderr, "failover:", err)
+		os.Exit(1)
+	}
+}
+
+// options say what is measured.
+type options struct {
+	events    []*event
+	intervals []time.Duration
+	repeat    int
+	kinds     []*kind
+	parallel  int
+	binary    string // vrouter; empty: built from the sources
+	output    string // files' path without extension; empty: none
+	page      string // the Markdown page; empty: none
+	verbose   bool
+}
+
+func parseOptions(args []string) (*options, error) {
+	o := &options{}
+	set := flag.NewFlagSet("failover", flag.ContinueOnError)
+	var names, intervals, daemons string
+	set.StringVar(&names, "events", "all", "what happens, by name: "+strings.Join(eventIDs(), ","))
+	set.StringVar(&intervals, "intervals", "10ms,100ms,1s", "advertisement intervals")
+	set.StringVar(&daemons, "daemons", "all", "what is measured: "+strings.Join(kindNames(), ","))
+	set.IntVar(&o.repeat, "repeat", 5, "repetitions of each event")
+	set.IntVar(&o.parallel, "parallel", 2, "networks at one time with intervals of 1 s and more; the others are alone")
+	set.StringVar(&o.binary, "vrouter", "", "the vrouter program (default: it is built)")
+	set.StringVar(&o.output, "o", "build/failover", "write FILE.json and FILE.csv; empty: do not")
+	set.StringVar(&o.page, "page", "", "write a Markdown page, as docs/bench/failover.md")
+	set.BoolVar(&o.verbose, "v", false, "print each repetition")
+	if err := set.Parse(args); err != nil {
+		return nil, err
+	}
+	if set.NArg() > 0 || o.repeat < 1 || o.parallel < 1 {
+		return nil, errors.New("no arguments but flags; -repeat and -parallel from 1")
+	}
+	var err error
+	if o.events, err = choose(names, events, func(e *event) string { return e.id }); err != nil {
+		return nil, fmt.Errorf("-events: %w", err)
+	}
+	if o.kinds, err = choose(daemons, kinds, func(k *kind) string { return k.name }); err != nil {
+		return nil, fmt.Errorf("-daemons: %w", err)
+	}
+	for text := range strings.SplitSeq(intervals, ",") {
+		interval, err := time.ParseDuration(text)
+		if err != nil || interval < 10*time.Millisecond || interval > 40*time.Second || interval%(10*time.Millisecond) != 0 {
+			return nil, fmt.Errorf("-intervals: %q is not 10ms to 40s in steps of 10ms", text)
+		}
+		o.intervals = append(o.intervals, interval)
+	}
+	return o, nil
+}
+
+// choose picks those of a list whose names are given, joined by commas.
+func choose[T any](names string, all []T, name func(T) string) (list []T, err error) {
+	if names == "all" {
+		return all, nil
+	}
+	for n := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(all, func(t T) bool { return name(t) == n })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no %q", n)
+		}
+		list = append(list, all[i])
+	}
+	return list, nil
+}
+
+func eventIDs() (list []string) {
+	for _, e := range events {
+		list = append(list, e.id)
+	}
+	return list
+}
+
+func kindNames() (list []string) {
+	for _, k := range kinds {
+		list = append(list, k.name)
+	}
+	return list
+}
+
+// program is the vrouter program that is measured.
+var program string
+
+// run measures, in namespaces.
+func (o *options) run(ctx context.Context) error {
+	if err := o.findProgram(); err != nil {
+		return err
+	}
+	defer func() {
+		if o.binary == "" {
+			os.RemoveAll(filepath.Dir(program))
+		}
+	}()
+	rep := newReport(o)
+	jobs := o.jobs(rep)
+	if len(jobs) == 0 {
+		return errors.New("nothing of that can be measured here")
+	}
+	fmt.Printf("%s\n%s\nAbout %v: %d rows of %d repetitions. Nothing outside these namespaces is touched.\n\n",
+		picture, strings.Join(rep.headLines(), "\n"), o.expected(jobs).Round(time.Minute), countRows(jobs), o.repeat)
+	o.measure(ctx, jobs, rep)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	rep.end = time.Now()
+	fmt.Println(rep.table())
+	return rep.write(o)
+}
+
+// findProgram finds or builds vrouter.
+func (o *options) findProgram() (err error) {
+	if o.binary != "" {
+		program, err = filepath.Abs(o.binary)
+		return err
+	}
+	dir, err := os.MkdirTemp("", "vrouter-failover-")
+	if err != nil {
+		return err
+	}
+	program = filepath.Join(dir, "vrouter")
+	build := exec.Command("go", "build", "-o", program, "vrouter/cmd/vrouter")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		os.RemoveAll(dir)
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}

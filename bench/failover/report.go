@@ -1,0 +1,336 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// row is what came of one event, with one kind at one interval.
+type row struct {
+	kind     *kind
+	event    *event
+	interval time.Duration
+
+	Results  []result
+	Failures []string // of repetitions that were repeated
+}
+
+func (w *row) failed(err error) { w.Failures = append(w.Failures, err.Error()) }
+
+// report gathers the rows.
+type report struct {
+	begin, end time.Time
+	repeat     int
+	kernel     string
+	cpus       int
+
+	mu       sync.Mutex
+	versions map[string]string
+	absent   map[string]string
+	rows     []*row
+	left     int
+}
+
+func newReport(o *options) *report {
+	rep := &report{
+		begin: time.Now(), repeat: o.repeat, kernel: kernelVersion(),
+		versions: map[string]string{}, absent: map[string]string{},
+	}
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) == nil {
+		rep.cpus = set.Count()
+	}
+	for _, k := range o.kinds {
+		version, err := k.version()
+		if err != nil {
+			rep.absent[k.name] = err.Error()
+			continue
+		}
+		rep.versions[k.name] = version
+	}
+	return rep
+}
+
+func kernelVersion() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return err.Error()
+	}
+	return "Linux " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
+}
+
+func (rep *report) version(k *kind) string { return rep.versions[k.name] }
+
+// headLines say what is measured.
+func (rep *report) headLines() (lines []string) {
+	for _, k := range kinds {
+		if v := rep.versions[k.name]; v != "" {
+			lines = append(lines, fmt.Sprintf("%s: %s", k.title, v))
+		} else if why := rep.absent[k.name]; why != "" {
+			lines = append(lines, fmt.Sprintf("%s: not measured: %s", k.title, why))
+		}
+	}
+	return append(lines, fmt.Sprintf("%s, %d CPUs", rep.kernel, rep.cpus))
+}
+
+func (rep *report) row(j *job, e *event) *row {
+	rep.mu.Lock()
+	defer rep.mu.Unlock()
+	w := &row{kind: j.kind, event: e, interval: j.interval}
+	rep.rows = append(rep.rows, w)
+	return w
+}
+
+// done prints a row as soon as it is there.
+func (rep *report) done(w *row) {
+	rep.mu.Lock()
+	defer rep.mu.Unlock()
+	fmt.Printf("%s  %-6v %-16s %-10s %s\n", time.Now().Format("15:04:05"), w.interval, w.kind.name, w.event.id, w.summary())
+}
+
+// short is a repetition in one line.
+func (r result) short() string {
+	text := fmt.Sprintf("lost %d gap %s ms dup %d reordered %d owners %d (together %v) taken %v",
+		r.Figures.Lost, milliseconds(r.Figures.Gap), r.Figures.Duplicates, r.Figures.Reordered, r.Owners.Most, r.Owners.Together,
+		r.Taken.Round(time.Millisecond))
+	if !r.Settled {
+		text += "; not well again: " + r.Why
+	}
+	return text
+}
+
+// spread is the median and the worst of the repetitions.
+type spread struct {
+	Median float64 `json:"median"`
+	Worst  float64 `json:"worst"`
+}
+
+func spreadOf(results []result, value func(result) float64) spread {
+	if len(results) == 0 {
+		return spread{}
+	}
+	var list []float64
+	for _, r := range results {
+		list = append(list, value(r))
+	}
+	slices.Sort(list)
+	// Of an even number the worse one: no figure that was not measured.
+	return spread{Median: list[len(list)/2], Worst: list[len(list)-1]}
+}
+
+func lostOf(r result) float64       { return float64(r.Figures.Lost) }
+func duplicatesOf(r result) float64 { return float64(r.Figures.Duplicates) }
+func gapOf(r result) float64        { return float64(r.Figures.Gap) / float64(time.Millisecond) }
+func ownersOf(r result) float64     { return float64(r.Owners.Most) }
+func togetherOf(r result) float64   { return float64(r.Owners.Together) / float64(time.Millisecond) }
+
+// String writes "median/worst", or one number where they are the same.
+func (s spread) String() string {
+	if number(s.Median) == number(s.Worst) {
+		return number(s.Worst)
+	}
+	return number(s.Median) + " / " + number(s.Worst)
+}
+
+func number(v float64) string {
+	if v == float64(int(v)) || v >= 10 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.1f", v)
+}
+
+// unsettled counts repetitions after which all was not well.
+func (w *row) unsettled() (n int) {
+	for _, r := range w.Results {
+		if !r.Settled {
+			n++
+		}
+	}
+	return n
+}
+
+// verdict compares the row with its target: the worst repetition counts.
+func (w *row) verdict() string {
+	if len(w.Results) == 0 {
+		return "not measured"
+	}
+	if w.event.target == nil {
+		return ""
+	}
+	t := w.event.target(w.interval)
+	missed := map[string]bool{}
+	missing := 0
+	for _, r := range w.Results {
+		list := t.misses(r)
+		if len(list) > 0 {
+			missing++
+		}
+		for _, m := range list {
+			missed[m] = true
+		}
+	}
+	if missing == 0 {
+		return "pass"
+	}
+	var names []string
+	for _, m := range []string{"not well again", "lost", "gap", "dup", "owners"} {
+		if missed[m] {
+			names = append(names, m)
+		}
+	}
+	return fmt.Sprintf("miss %d/%d: %s", missing, len(w.Results), strings.Join(names, ", "))
+}
+
+func (w *row) targetText() string {
+	if w.event.target == nil {
+		return "-"
+	}
+	return w.event.target(w.interval).String()
+}
+
+func (w *row) cells() []string {
+	if len(w.Results) == 0 {
+		return []string{"-", "-", "-", "-", "-"}
+	}
+	gap := spreadOf(w.Results, gapOf).String()
+	if n := w.unsettled(); n > 0 {
+		gap += fmt.Sprintf(" (%d of %d not well again)", n, len(w.Results))
+	}
+	return []string{
+		spreadOf(w.Results, lostOf).String(), gap, spreadOf(w.Results, duplicatesOf).String(),
+		spreadOf(w.Results, ownersOf).String(), spreadOf(w.Results, togetherOf).String(),
+	}
+}
+
+func (w *row) summary() string {
+	c := w.cells()
+	text := fmt.Sprintf("lost %s, gap %s ms, dup %s, owners %s (together %s ms)  %s", c[0], c[1], c[2], c[3], c[4], w.verdict())
+	if len(w.Failures) > 0 {
+		text += fmt.Sprintf("  (%d repeated; last: %s)", len(w.Failures), w.Failures[len(w.Failures)-1])
+	}
+	return text
+}
+
+// inOrder returns the rows by event, interval and kind.
+func (rep *report) inOrder() []*row {
+	rows := slices.Clone(rep.rows)
+	slices.SortStableFunc(rows, func(a, b *row) int {
+		if d := slices.Index(events, a.event) - slices.Index(events, b.event); d != 0 {
+			return d
+		}
+		if a.interval != b.interval {
+			return int(a.interval - b.interval)
+		}
+		return slices.Index(kinds, a.kind) - slices.Index(kinds, b.kind)
+	})
+	return rows
+}
+
+// table is the whole result for a screen.
+func (rep *report) table() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nMEDIAN / WORST OF %d (one number where they are the same); packets of 4 streams, 4000 a second\n", rep.repeat)
+	tab := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	var last *event
+	for _, w := range rep.inOrder() {
+		if w.event != last {
+			tab.Flush()
+			fmt.Fprintf(&text, "\n%s: %s\n", w.event.id, w.event.title)
+			fmt.Fprintln(tab, "  interval\t\tlost\tgap ms\tdup\towners\ttogether ms\tto reach\t")
+			last = w.event
+		}
+		fmt.Fprintf(tab, "  %v\t%s\t%s\t%s\t%s\n", w.interval, w.kind.title, strings.Join(w.cells(), "\t"), w.targetText(), w.verdict())
+	}
+	tab.Flush()
+	return text.String()
+}
+
+// record is a row in the JSON file; durations are in milliseconds.
+type record struct {
+	Event      string   `json:"event"`
+	IntervalMS float64  `json:"interval_ms"`
+	Daemon     string   `json:"daemon"`
+	Lost       spread   `json:"lost"`
+	GapMS      spread   `json:"gap_ms"`
+	Duplicates spread   `json:"duplicates"`
+	Owners     spread   `json:"owners"`
+	TogetherMS spread   `json:"together_ms"`
+	Target     string   `json:"target"`
+	Verdict    string   `json:"verdict"`
+	Results    []result `json:"repetitions"`
+	Repeated   []string `json:"repeated"`
+}
+
+func (w *row) record() record {
+	return record{
+		Event: w.event.id, IntervalMS: float64(w.interval) / float64(time.Millisecond), Daemon: w.kind.name,
+		Lost: spreadOf(w.Results, lostOf), GapMS: spreadOf(w.Results, gapOf), Duplicates: spreadOf(w.Results, duplicatesOf),
+		Owners: spreadOf(w.Results, ownersOf), TogetherMS: spreadOf(w.Results, togetherOf),
+		Target: w.targetText(), Verdict: w.verdict(), Results: w.Results, Repeated: w.Failures,
+	}
+}
+
+// write writes the files.
+func (rep *report) write(o *options) error {
+	if o.output != "" {
+		if err := os.MkdirAll(filepath.Dir(o.output), 0o755); err != nil {
+			return err
+		}
+		if err := rep.writeJSON(o.output + ".json"); err != nil {
+			return err
+		}
+		if err := rep.writeCSV(o.output + ".csv"); err != nil {
+			return err
+		}
+	}
+	if o.page == "" {
+		return nil
+	}
+	return os.WriteFile(o.page, []byte(rep.markdown()), 0o644)
+}
+
+func (rep *report) writeJSON(path string) error {
+	var records []record
+	for _, w := range rep.inOrder() {
+		records = append(records, w.record())
+	}
+	text, err := json.MarshalIndent(map[string]any{
+		"begin": rep.begin.UTC(), "end": rep.end.UTC(), "kernel": rep.kernel, "cpus": rep.cpus, "versions": rep.versions,
+		"not_measured": rep.absent, "rows": records,
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+func (rep *report) writeCSV(path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	w := csv.NewWriter(file)
+	w.Write([]string{"event", "interval_ms", "daemon", "repetition", "lost", "gap_ms", "duplicates", "reordered", "owners", "together_ms", "settled"})
+	for _, row := range rep.inOrder() {
+		for i, r := range row.Results {
+			w.Write([]string{
+				row.event.id, fmt.Sprint(row.interval.Milliseconds()), row.kind.name, fmt.Sprint(i + 1),
+				fmt.Sprint(r.Figures.Lost), fmt.Sprintf("%.2f", gapOf(r)), fmt.Sprint(r.Figures.Duplicates),
+				fmt.Sprint(r.Figures.Reordered), fmt.Sprint(r.Owners.Most), fmt.Sprint(togetherOf(r)), fmt.Sprint(r.Settled),
+			})
+		}
+	}
+	w.Flush()
+	return w.Error()
+}
