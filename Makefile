@@ -11,10 +11,10 @@ SHELL       := bash
 # The race detector needs a C compiler.
 RACE      := $(if $(shell command -v $$(go env CC)),-race)
 
-.PHONY: help build test vet lint fuzz sim interop demo clean
+.PHONY: help build test vet lint fuzz sim interop bench-failover demo clean
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 build: ## build/vrouter, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o build/vrouter ./cmd/vrouter
@@ -41,6 +41,10 @@ sim: ## the simulation alone, from SEEDS seeds (3000)
 
 interop: ## against Linux hosts, keepalived, FRR and tshark alone
 	go test -count=1 -v ./internal/interop
+
+# The page in docs is of a run of everything; a part is measured with flags.
+bench-failover: ## failover figures beside keepalived and FRR (FLAGS="-events kill -repeat 1": a part)
+	go run ./bench/failover $(if $(FLAGS),$(FLAGS),-page docs/bench/failover.md)
 
 demo: ## two routers and their failovers, in namespaces of this machine
 	go run ./cmd/vrouter demo

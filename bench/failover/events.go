@@ -29,6 +29,7 @@ type event struct {
 	master   int                               // who must be master in the end
 	beside   bool                              // the other router may advertise as well
 	needs    func(k *kind) bool                // nil: every kind can do that
+	thaws    bool                              // frozen processes go on: see thawLate
 	short    bool                              // nothing is to be waited for: see least
 	target   func(interval time.Duration) target
 }
@@ -62,12 +63,12 @@ var events = []*event{
 	},
 	{
 		id: "freeze", title: "the process that speaks VRRP frozen (SIGSTOP), thawed after 1 s + 5 intervals",
-		do: func(s *session) error { return s.freeze(s.vrrpProcess) }, hold: freezeTime, release: (*session).thaw,
+		do: func(s *session) error { return s.freeze(s.vrrpProcess) }, hold: freezeTime, release: (*session).thaw, thaws: true,
 		master: anyRouter, target: freezeTarget,
 	},
 	{
 		id: "freezeall", title: "all of the router's processes frozen, thawed after 1 s + 5 intervals",
-		do: func(s *session) error { return s.freeze(s.daemons[0].processes) }, hold: freezeTime, release: (*session).thaw,
+		do: func(s *session) error { return s.freeze(s.daemons[0].processes) }, hold: freezeTime, release: (*session).thaw, thaws: true,
 		master: anyRouter, target: ownerTarget,
 	},
 	{

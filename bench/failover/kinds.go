@@ -12,9 +12,9 @@ var kinds = []*kind{
 	{
 		name: "vrouter", title: "vrouter",
 		about:      "its own forwarding on AF_PACKET; everything else as it is by default",
-		virtualMAC: true,
-		smallest:   10 * time.Millisecond,
-		version:    func() (string, error) { return firstLine(program, "version") },
+		virtualMAC: true, groups: true, reloads: true,
+		smallest: 10 * time.Millisecond,
+		version:  func() (string, error) { return firstLine(program, "version") },
 		make: func(p *place, interval time.Duration) (daemon, error) {
 			return newVrouter(program, p, interval)
 		},

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -114,11 +115,17 @@ func kindNames() (list []string) {
 	return list
 }
 
+// spareProcessors is for how many threads more there is room at one time.
+const spareProcessors = 8
+
 // program is the vrouter program that is measured.
 var program string
 
 // run measures, in namespaces.
 func (o *options) run(ctx context.Context) error {
+	// A thread that comes back from the kernel needs a processor of Go's
+	// scheduler: with as many as CPUs the meter's threads wait for each other.
+	runtime.GOMAXPROCS(runtime.NumCPU() + spareProcessors)
 	if err := o.findProgram(); err != nil {
 		return err
 	}

@@ -192,7 +192,7 @@ func (s *stream) sendOne() {
 	before := p.sent
 	s.mu.Unlock()
 	binary.BigEndian.PutUint64(b[:], number)
-	unix.Sendto(s.from, b[:], 0, s.target) // an error is a loss as others are
+	unix.Sendto(s.from, b[:], unix.MSG_DONTWAIT, s.target) // an error is a loss as others are
 	if after := now(); after-before > stalled {
 		s.mu.Lock()
 		if p.sent = after; p.copies > 0 {
