@@ -9,6 +9,7 @@ import (
 	"vrouter/dataplane/fib"
 	"vrouter/dataplane/port"
 	"vrouter/dataplane/worker"
+	"vrouter/guardian"
 	"vrouter/hook"
 	"vrouter/neigh"
 	"vrouter/packet"
@@ -125,6 +126,7 @@ type driver struct {
 	local *local
 	notes *notices
 	hooks *hook.Runner
+	guard *guardian.Client
 	cfg   *config.Config // the one that the router works by
 }
 
@@ -132,6 +134,8 @@ type driver struct {
 func (d *driver) carryOut(actions []router.Action) {
 	for i, a := range actions {
 		switch a := a.(type) {
+		case router.Will:
+			d.guard.Will(guardian.Will(a))
 		case router.Publish:
 			d.snapshot.Store(a.Snapshot)
 			d.local.published(a.Snapshot)

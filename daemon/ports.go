@@ -34,7 +34,9 @@ func openPort(c *config.Interface, routerName string, log *slog.Logger) (port.Po
 // watchPort tells the loop each change of a port's device, beginning with its
 // present state, until ctx ends.
 func watchPort(ctx context.Context, l *loop, number uint16, p port.Port, c *config.Interface, addresses <-chan struct{}) {
+	lent := lending{loop: l, number: number, port: p}
 	tell := func() {
+		lent.follow()
 		s := portState(p, c, l.log)
 		l.act(func(now time.Time) []router.Action { return l.router.PortChanged(now, number, s) })
 	}

@@ -127,6 +127,7 @@ func (d *process) openLoop() error {
 		return err
 	}
 	l.driver = &driver{
+		guard:  d.guard,
 		sender: s, ports: d.ports, clock: l.clock, local: d.local, notes: d.notes,
 		cfg: d.cfg, hooks: d.hooks,
 	}

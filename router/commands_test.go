@@ -101,6 +101,8 @@ var commands map[string]func(s *script, w words)
 
 func init() {
 	commands = map[string]func(*script, words){
+		// wills: from now on wills are part of the trace.
+		"wills": func(s *script, _ words) { s.wills = true },
 		// The interface: up NAME mac= mtu= kernel=PREFIX,...; down NAME why=
 		"up": func(s *script, w words) { s.turn(s.router.PortChanged(s.now, w.port(), w.portState(true))) },
 		"down": func(s *script, w words) {
@@ -122,6 +124,7 @@ func init() {
 		"show":       (*script).show,
 		"restart": func(s *script, _ words) {
 			s.router = New(s.router.cfg, 1)
+			clear(s.held) // the guardian has sent them
 			s.turn(s.router.Start(s.now))
 		},
 		// Frames: PORT and what differs from the host's usual ones.

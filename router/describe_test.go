@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"vrouter/arp"
 	"vrouter/ndp"
@@ -33,7 +34,21 @@ func (s *script) describe(a Action) string {
 		e := a.Event
 		return fmt.Sprintf("event %s %s: %s -> %s: %s", e.Kind, e.Name, e.From, e.To, e.Reason)
 	}
+	if w, ok := a.(Will); ok {
+		return s.describeWill(w)
+	}
 	return fmt.Sprintf("%#v", a)
+}
+
+func (s *script) describeWill(w Will) string {
+	if len(w.Frames) == 0 {
+		return "will of " + w.Name + " withdrawn"
+	}
+	text := fmt.Sprintf("will of %s, good for %v:", w.Name, w.Lifetime.Round(time.Millisecond))
+	for _, f := range w.Frames {
+		text += " " + s.portName(w.Port) + " < " + describeFrame(f)
+	}
+	return text
 }
 
 func joinAll[T fmt.Stringer](list []T) string {

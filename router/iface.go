@@ -143,7 +143,7 @@ func (r *Router) PortChanged(now time.Time, port uint16, s PortState) []Action {
 	was := f.state
 	f.state = s
 	r.dirty, r.localDirty = true, true // MAC and MTU are in both
-	r.unsettled = true
+	r.unsettled, r.willsStale = true, true
 	anotherMAC := was.MAC != s.MAC
 	if was.Up && (!s.Up || anotherMAC) {
 		why := s.Problem

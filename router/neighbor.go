@@ -36,6 +36,7 @@ func (r *Router) neighActions(actions []neigh.Action) {
 			}
 			r.table.SetNeighbor(a.Key.Port, a.Key.Addr, a.MAC, a.Reachable)
 			r.dirty = true
+			r.willsStale = r.willsStale || r.isPeer(a.Key)
 			if hasKey(r.kept, a.Key) {
 				r.unsettled = true // a route has become usable, or is no longer
 			}

@@ -54,7 +54,7 @@ func (r *Router) Reconfigure(now time.Time, cfg *config.Config) ([]Action, error
 		r.readdressed(now, f)
 		r.membership(f)
 	}
-	r.localDirty, r.unsettled = true, true
+	r.localDirty, r.unsettled, r.willsStale = true, true, true
 	return r.end(now), nil
 }
 

@@ -45,9 +45,11 @@ type Router struct {
 	flowSeed   uint64
 	snapshot   *fib.Snapshot
 	serial     uint64
-	dirty      bool // the snapshot is out of date
-	localDirty bool // the local stack's addresses or groups are
-	unsettled  bool // what is tracked, a machine's state, or what may run has changed: see settle
+	dirty      bool                // the snapshot is out of date
+	willsStale bool                // the wills are
+	wills      map[string][][]byte // by virtual router: the frames as last told
+	localDirty bool                // the local stack's addresses or groups are
+	unsettled  bool                // what is tracked, a machine's state, or what may run has changed: see settle
 	lastTurn   time.Time
 	started    bool
 	stopping   bool
@@ -274,12 +276,13 @@ func (r *Router) overdue(now time.Time) bool {
 	return !deadline.IsZero() && now.Sub(deadline) > r.leaseTime-r.leaseTime/4
 }
 
-// end closes a turn: what changed is published before anything leaves.
+// end closes a turn: wills are withdrawn and made, and what changed is
+// published, before anything leaves.
 func (r *Router) end(now time.Time) []Action {
 	r.settle(now)
 	r.leave()
 	r.settle(now) // what comes in the place of those that have left
-	first := r.publish()
+	first := append(r.bequeath(now), r.publish()...)
 	if r.localDirty {
 		first = append(first, r.localStack())
 		r.localDirty = false

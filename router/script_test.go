@@ -1,16 +1,19 @@
 package router
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"vrouter/config"
 	"vrouter/packet"
+	"vrouter/vrrp"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the traces of testdata/*.txt anew")
@@ -69,7 +72,9 @@ type script struct {
 	config string // text
 	start  time.Time
 	now    time.Time
-	quiet  bool // turns leave no trace
+	quiet  bool            // turns leave no trace
+	wills  bool            // they are part of the trace
+	held   map[string]Will // what the guardian holds
 	trace  strings.Builder
 }
 
@@ -81,7 +86,7 @@ func newScript(t testing.TB, text string) *script {
 		t.Fatal(err)
 	}
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	s := &script{t: t, router: New(cfg, 1), config: text, start: start, now: start}
+	s := &script{t: t, router: New(cfg, 1), config: text, start: start, now: start, held: map[string]Will{}}
 	s.turn(s.router.Start(s.now))
 	return s
 }
@@ -126,15 +131,19 @@ func (s *script) turn(actions []Action) {
 	s.t.Helper()
 	s.verify(actions)
 	for _, a := range actions {
-		s.print("%s", s.describe(a))
+		if _, ok := a.(Will); !ok || s.wills {
+			s.print("%s", s.describe(a))
+		}
 	}
 }
 
 // verify checks what holds for every turn of every router.
 func (s *script) verify(actions []Action) {
 	s.t.Helper()
+	s.verifyWills(actions)
 	for i, a := range actions {
-		if _, ok := a.(Publish); ok && i > 0 {
+		_, first := actions[max(i-1, 0)].(Will)
+		if _, ok := a.(Publish); ok && i > 0 && !first {
 			s.t.Errorf("%v: Publish is action %d of its turn: frames may have left before it", s.now, i)
 		}
 		if tx, ok := a.(Transmit); ok {
@@ -148,6 +157,41 @@ func (s *script) verify(actions []Action) {
 		}
 	}
 	s.verifyUnity()
+}
+
+// verifyWills checks that the guardian holds a will of priority 0 for each
+// Master that can speak, and for nobody else, before anything of the turn is
+// carried out.
+func (s *script) verifyWills(actions []Action) {
+	s.t.Helper()
+	for i, a := range actions {
+		w, ok := a.(Will)
+		if !ok {
+			continue
+		}
+		if _, before := actions[max(i-1, 0)].(Will); i > 0 && !before {
+			s.t.Errorf("%v: a will is action %d of its turn, behind %T", s.now, i, actions[i-1])
+		}
+		if delete(s.held, w.Name); len(w.Frames) > 0 {
+			s.held[w.Name] = w
+		}
+	}
+	masters := 0
+	for _, v := range s.router.virtual {
+		if v.machine.State() != vrrp.Master {
+			continue
+		}
+		want := s.router.willFrames(s.now, v)
+		if len(want) > 0 {
+			masters++
+		}
+		if v.cfg.Auth.Type != vrrp.AuthAH && !slices.EqualFunc(s.held[v.cfg.Name].Frames, want, bytes.Equal) {
+			s.t.Errorf("%v: %s: the will is not what it would be now", s.now, v.cfg.Name)
+		}
+	}
+	if masters != len(s.held) {
+		s.t.Errorf("%v: %d wills for %d Masters", s.now, len(s.held), masters)
+	}
 }
 
 // verifyTransmit checks that a frame leaves an interface that is up, valid, and

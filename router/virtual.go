@@ -19,6 +19,7 @@ type virtual struct {
 	machine *vrrp.Machine
 	served  bool // the virtual MAC is in the snapshot, or will be with the next
 	local   bool // the addresses are in the route table
+	willAge int  // advertisements since the will was made; see willEvery
 
 	group    *group    // nil: alone
 	own      uint8     // effective priority by what it tracks itself
@@ -69,13 +70,14 @@ func (r *Router) vrrpActions(now time.Time, v *virtual, actions []vrrp.Action) {
 		case vrrp.Elected:
 			r.elect(v, a)
 		case vrrp.Transition:
-			r.unsettled = true
+			r.unsettled, r.willsStale = true, true
 			r.event(now, Event{
 				Kind: "vrrp", Name: v.cfg.Name,
 				From: a.From.String(), To: a.To.String(), Reason: a.Reason,
 			})
 		case vrrp.Send:
 			r.sendAdvertisement(now, v, &a.Advertisement)
+			r.willUsed(v)
 		case vrrp.Announce:
 			r.announce(v, a.Addresses)
 		case vrrp.Contest:

@@ -30,11 +30,27 @@ type Port interface {
 	Close() error
 }
 
+// Lender is implemented by ports on which another process can send.
+type Lender interface {
+	// Lend opens a descriptor for frames of another process, on the device as it
+	// is now: where Status.Index changes, it is of no use any more. The caller
+	// owns it. An error says that there is no device now.
+	Lend() (Loan, error)
+}
+
+// Loan is a descriptor to send with: each write(2) to it is one frame, behind
+// Header zero bytes.
+type Loan struct {
+	FD     int
+	Header int
+}
+
 // Status is the state of a port's device.
 type Status struct {
 	Device  string
 	Present bool // the device exists and the port is attached to it
 	Up      bool // administratively up and carrying
+	Index   int  // the kernel's number of the device, another one where it was replaced; 0: none
 	MAC     packet.MAC
 	MTU     int
 	Offload packet.Offload // what Transmit takes

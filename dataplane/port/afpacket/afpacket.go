@@ -184,6 +184,7 @@ func (p *Port) sync() error {
 		s.Err = fmt.Sprintf("device %s does not exist: waiting for it", p.cfg.Device)
 	default:
 		s.Present, s.Up, s.MTU, s.MAC, s.Offload = true, link.Carrier, link.MTU, link.MAC, offload
+		s.Index = link.Index
 		if !p.cfg.MAC.IsZero() {
 			s.MAC = p.cfg.MAC
 		}
@@ -237,6 +238,20 @@ func (p *Port) NewTransmitter() (port.Transmitter, error) {
 		return nil, fmt.Errorf("port on %s: %w", p.cfg.Device, err)
 	}
 	return t, nil
+}
+
+// Lend implements port.Lender.
+func (p *Port) Lend() (loan port.Loan, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.device == nil {
+		return loan, fmt.Errorf("port on %s: %s", p.cfg.Device, p.status.Err)
+	}
+	err = p.net.Do(func() error {
+		loan.FD, err = openLoan(p.device.index, p.cfg.OwnAddresses)
+		return err
+	})
+	return loan, err
 }
 
 func (p *Port) forget(t *transmitter) {

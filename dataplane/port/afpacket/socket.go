@@ -72,12 +72,7 @@ func openTransmit(index int, marked bool) (fd, vnetLen int, err error) {
 		return -1, 0, err
 	}
 	if vnetLen, err = enableVNet(fd); err == nil {
-		err = bindDevice(fd, index, 0)
-	}
-	if err == nil && marked {
-		if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, kernel.Mark); err != nil {
-			err = fmt.Errorf("SO_MARK: %w", err)
-		}
+		err = bindSender(fd, index, marked)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -85,6 +80,31 @@ func openTransmit(index int, marked bool) (fd, vnetLen int, err error) {
 	}
 	setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
 	return fd, vnetLen, nil
+}
+
+// openLoan opens a socket that sends on a device, receives nothing, and takes
+// frames as they are.
+func openLoan(index int, marked bool) (fd int, err error) {
+	if fd, err = packetSocket(); err != nil {
+		return -1, err
+	}
+	if err := bindSender(fd, index, marked); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// bindSender makes a socket send on a device. Marked, its frames pass the
+// filter that keeps the kernel's own ones off the device.
+func bindSender(fd, index int, marked bool) error {
+	if err := bindDevice(fd, index, 0); err != nil || !marked {
+		return err
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, kernel.Mark); err != nil {
+		return fmt.Errorf("SO_MARK: %w", err)
+	}
+	return nil
 }
 
 // setDeaf gives a socket a filter that drops everything. A socket is bound

@@ -200,7 +200,7 @@ func (p *Port) sync() error {
 	if err != nil {
 		s.Err = err.Error()
 	} else {
-		s.Present, s.Up = found, link.Carrier
+		s.Present, s.Up, s.Index = found, link.Carrier, p.index
 	}
 	p.setStatus(s)
 	return err
@@ -328,6 +328,21 @@ func (p *Port) NewTransmitter() (port.Transmitter, error) {
 	}
 	p.paths[t] = struct{}{}
 	return t, nil
+}
+
+// Lend implements port.Lender. The device lives until the descriptor is closed
+// as well.
+func (p *Port) Lend() (port.Loan, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.index == 0 || p.closed {
+		return port.Loan{}, fmt.Errorf("TAP device %s: %s", p.cfg.Name, p.status.Err)
+	}
+	fd, err := unix.FcntlInt(uintptr(p.fds[0]), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return port.Loan{}, fmt.Errorf("TAP device %s: duplicate descriptor: %w", p.cfg.Name, err)
+	}
+	return port.Loan{FD: fd, Header: packet.VNetLen}, nil
 }
 
 func (p *Port) forget(t *transmitter) {

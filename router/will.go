@@ -1,0 +1,87 @@
+package router
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"vrouter/neigh"
+	"vrouter/vrrp"
+)
+
+// Will is what is to be sent if this process ends, or falls silent, without a
+// word: that its virtual router has given up. There is one while it is Master.
+type Will struct {
+	Name string // of the virtual router; another will of that name replaces this one
+	Port uint16
+	// Lifetime is after how long the others have found out by themselves at the
+	// latest: the Master_Down_Interval of the least of them.
+	Lifetime time.Duration
+	Frames   [][]byte // whole Ethernet frames; nil withdraws the will
+}
+
+func (Will) action() {}
+
+// willEvery is after how many advertisements with an authentication header a
+// will is made anew: its sequence number is good for 15 (vrrp.Machine.WillSequence).
+const willEvery = 8
+
+// willUsed notes that an advertisement has left.
+func (r *Router) willUsed(v *virtual) {
+	if v.machine.Config().Auth.Type != vrrp.AuthAH {
+		return
+	}
+	if v.willAge++; v.willAge >= willEvery {
+		v.willAge = 0
+		r.willsStale = true
+	}
+}
+
+// isPeer reports whether a neighbour is a unicast peer of a virtual router.
+func (r *Router) isPeer(k neigh.Key) bool {
+	for _, v := range r.virtual {
+		if v.port == k.Port && slices.Contains(v.cfg.Peers, k.Addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// bequeath brings the wills in step with the virtual routers: first those that
+// are withdrawn, for nobody may say of a Backup that it gives up; then those
+// that are new or have changed.
+func (r *Router) bequeath(now time.Time) []Action {
+	if !r.willsStale {
+		return nil
+	}
+	r.willsStale = false
+	was := r.wills
+	r.wills = make(map[string][][]byte, len(was))
+	var made []Action
+	for _, v := range r.virtual {
+		if v.machine.State() != vrrp.Master {
+			continue
+		}
+		frames := r.willFrames(now, v)
+		if len(frames) == 0 {
+			continue
+		}
+		r.wills[v.cfg.Name] = frames
+		if !slices.EqualFunc(frames, was[v.cfg.Name], bytes.Equal) {
+			lifetime := vrrp.MasterDownInterval(v.cfg.Version, 1, v.cfg.Interval)
+			made = append(made, Will{v.cfg.Name, v.port, lifetime, frames})
+		}
+	}
+	var withdrawn []string
+	for name := range was {
+		if r.wills[name] == nil {
+			withdrawn = append(withdrawn, name)
+		}
+	}
+	slices.Sort(withdrawn)
+	actions := make([]Action, 0, len(withdrawn)+len(made))
+	for _, name := range withdrawn {
+		actions = append(actions, Will{Name: name})
+	}
+	return append(actions, made...)
+}
