@@ -27,6 +27,7 @@ type Backend interface {
 	Routes(ctx context.Context) ([]router.RouteStatus, error)
 	Neighbors(ctx context.Context) ([]router.NeighborStatus, error)
 	Counters(ctx context.Context) (router.CountersStatus, error)
+	Checks(ctx context.Context) ([]router.CheckStatus, error)
 
 	// Events returns the events with a sequence number above since, oldest
 	// first, as far back as they are kept, and a channel that is closed when
@@ -49,7 +50,8 @@ type Backend interface {
 // offers "reload" only where the backend is one.
 type Reloader interface {
 	// Reload applies the file as a whole, or returns an error and changes
-	// nothing.
+	// nothing. Mistakes in the file are an *Error with status 422 whose message
+	// has a line FILE:LINE for each.
 	Reload(ctx context.Context) error
 }
 
@@ -57,8 +59,9 @@ type Reloader interface {
 // away from mastership, so that the machine can be serviced. The API offers
 // "drain" only where the backend is one.
 type Drainer interface {
-	// Drain returns once the hand-over has begun.
-	Drain(ctx context.Context) error
+	// Drain returns once the hand-over has begun; with on false it ends the
+	// drain. To ask for what is so already is no error.
+	Drain(ctx context.Context, on bool) error
 }
 
 // Limits of a PingRequest.

@@ -146,6 +146,20 @@ func (c *Client) Switchover(ctx context.Context, name string) error {
 	return c.do(ctx, "/v1/switchover", map[string]string{"name": name})
 }
 
+// Checks returns the health checks.
+func (c *Client) Checks(ctx context.Context) ([]router.CheckStatus, error) {
+	return show[[]router.CheckStatus](ctx, c, "checks", nil)
+}
+
+// Drain makes all virtual routers hand over and stay away from mastership; with
+// on false it ends that.
+func (c *Client) Drain(ctx context.Context, on bool) error {
+	return c.do(ctx, "/v1/drain", map[string]bool{"end": !on})
+}
+
+// Reload makes the router read its configuration file again.
+func (c *Client) Reload(ctx context.Context) error { return c.do(ctx, "/v1/reload", nil) }
+
 // do posts a request whose answer is success or an error.
 func (c *Client) do(ctx context.Context, path string, request any) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)

@@ -34,7 +34,8 @@ const (
 //	GET  /v1/events?since=N      events as lines of JSON; with &follow=1 also those to come
 //	POST /v1/switchover          {"name": NAME}
 //	POST /v1/ping                PingRequest; answers lines of PingReply
-//	POST /v1/reload, /v1/drain   where the backend is a Reloader, a Drainer
+//	POST /v1/reload              where the backend is a Reloader
+//	POST /v1/drain               where the backend is a Drainer; {"end": true} ends the drain
 //
 // A failure is {"error": ..., "remedy": ...} with a status from 400 on; within
 // a stream that has begun it is a last line {"failed": {"error": ...}}.
@@ -78,7 +79,7 @@ func NewServer(b Backend) *Server {
 		s.handle("POST", "/v1/reload", s.action(r.Reload))
 	}
 	if d, ok := b.(Drainer); ok {
-		s.handle("POST", "/v1/drain", s.action(d.Drain))
+		s.handle("POST", "/v1/drain", s.drain(d))
 	}
 	s.mux.HandleFunc("/", s.unknownPath)
 	return s
@@ -183,6 +184,21 @@ func (s *Server) switchover(w http.ResponseWriter, r *http.Request) error {
 	return s.action(func(ctx context.Context) error {
 		return s.backend.Switchover(ctx, request.Name)
 	})(w, r)
+}
+
+// drain begins a drain, or ends it.
+func (s *Server) drain(d Drainer) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		var request struct {
+			End bool `json:"end"`
+		}
+		if r.ContentLength != 0 { // without a body it begins
+			if err := readBody(w, r, &request); err != nil {
+				return err
+			}
+		}
+		return s.action(func(ctx context.Context) error { return d.Drain(ctx, !request.End) })(w, r)
+	}
 }
 
 // readBody parses a body of one JSON object without unknown fields.

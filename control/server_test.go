@@ -186,7 +186,8 @@ var refusals = []struct {
 	{"POST /v1/switchover", `{"name":"lan4"} x`, 400, `goes on behind`},
 	{"POST /v1/switchover", large, 413, `larger than`},
 	{"POST /v1/switchover", `{"name":"x"}`, 404, `known ones: lan4`},
-	{"POST /v1/reload", "", 404, `unknown path`}, // the fake is no Reloader
+	{"POST /v1/drain", `{"stop":true}`, 400, `unknown field`},
+	{"GET /v1/drain", "", 405, `"remedy":"use POST"`},
 	{"POST /v1/ping", `{}`, 400, `ping without an address`},
 	{"POST /v1/ping", `{"address":"gw"}`, 400, `one JSON object`},
 	{"POST /v1/ping", `{"address":"0.0.0.0"}`, 400, `cannot ping`},
@@ -271,24 +272,21 @@ func TestFailureWithinAStreamIsItsLastLine(t *testing.T) {
 	}
 }
 
-// drainer is a backend that can do all that is optional.
-type drainer struct {
-	*controltest.Fake
-	done []string
-}
-
-func (d *drainer) Reload(context.Context) error { d.done = append(d.done, "reload"); return nil }
-func (d *drainer) Drain(context.Context) error  { d.done = append(d.done, "drain"); return nil }
-
 func TestReloadAndDrainAreOfferedWhereTheBackendCan(t *testing.T) {
-	d := &drainer{Fake: controltest.New()}
-	for _, action := range []string{"reload", "drain"} {
-		if status, text := get(t, d, "POST", "/v1/"+action, ""); status != 200 || text != "{}\n" {
-			t.Errorf("%s: %d %s", action, status, text)
+	fake := controltest.New()
+	for _, request := range [][2]string{{"reload", ""}, {"drain", ""}, {"drain", `{"end":true}`}, {"drain", `{}`}} {
+		if status, text := get(t, fake, "POST", "/v1/"+request[0], request[1]); status != 200 || text != "{}\n" {
+			t.Errorf("%s: %d %s", request, status, text)
 		}
 	}
-	if !slices.Equal(d.done, []string{"reload", "drain"}) {
-		t.Error(d.done)
+	if want := []string{"reload", "drain", "drain --end", "drain"}; !slices.Equal(fake.Calls(), want) {
+		t.Errorf("%q", fake.Calls())
+	}
+	neither := struct{ control.Backend }{fake}
+	for _, action := range []string{"reload", "drain"} {
+		if status, text := get(t, neither, "POST", "/v1/"+action, ""); status != 404 || !strings.Contains(text, "unknown path") {
+			t.Errorf("%s: %d %s", action, status, text)
+		}
 	}
 }
 

@@ -76,6 +76,9 @@ func (s *Server) topic(ctx context.Context, topic string, r *http.Request) (any,
 	case "counters":
 		c, err := s.backend.Counters(ctx)
 		return completeCounters(c), err
+	case "checks":
+		list, err := s.backend.Checks(ctx)
+		return notNil(list), err
 	case "events":
 		since, err := number(r, "since")
 		if err != nil {
@@ -84,7 +87,7 @@ func (s *Server) topic(ctx context.Context, topic string, r *http.Request) (any,
 		events, _, err := s.backend.Events(ctx, since)
 		return notNil(events), err
 	}
-	// bgp, bfd, checks: a configuration that asks for one is refused, so
+	// bgp, bfd: a configuration that asks for one is refused, so
 	// there is none.
 	return []struct{}{}, nil
 }
@@ -104,6 +107,7 @@ func (s *Server) showVRRP(ctx context.Context, r *http.Request) (any, error) {
 	list = own(list)
 	for i := range list {
 		list[i].Addresses = notNil(list[i].Addresses)
+		list[i].Terms = notNil(list[i].Terms)
 		if list[i].Counters == nil {
 			list[i].Counters = map[string]uint64{}
 		}

@@ -24,6 +24,7 @@ type backend struct {
 	senders []*sender // loop, local stack, forwarder
 	events  *control.EventLog
 	local   *local
+	reload  func(context.Context) error
 }
 
 // ask runs a query on the control loop.

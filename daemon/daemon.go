@@ -6,7 +6,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -14,7 +13,6 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"vrouter/config"
 	"vrouter/guardian"
 )
 
@@ -34,11 +32,7 @@ const spareThreads = 6
 // Run is the router process: it returns nil after an orderly stop (ctx ended,
 // or SIGTERM or SIGINT), else an error that names the remedy.
 func Run(ctx context.Context, o Options) error {
-	text, err := os.ReadFile(o.ConfigFile)
-	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
-	}
-	cfg, err := config.Parse(o.ConfigFile, text)
+	cfg, err := loadConfig(o.ConfigFile)
 	if err != nil {
 		return err
 	}
@@ -48,11 +42,6 @@ func Run(ctx context.Context, o Options) error {
 	log, err := newLogger(o.Log, cfg.Log)
 	if err != nil {
 		return err
-	}
-	if cfg.Router.Name == "" {
-		if cfg.Router.Name, err = os.Hostname(); err != nil {
-			return fmt.Errorf("router.name is not set, and the host's name is not known: %w", err)
-		}
 	}
 	o.Guardian.Hello(hello(cfg))
 	runtime.GOMAXPROCS(runtime.NumCPU() + spareThreads)
@@ -65,6 +54,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer d.close()
+	d.file = o.ConfigFile
 	return d.run(ctx)
 }
 

@@ -127,7 +127,8 @@ type driver struct {
 	notes *notices
 	hooks *hook.Runner
 	guard *guardian.Client
-	cfg   *config.Config // the one that the router works by
+	cfg   *config.Config          // the one that the router works by
+	known map[string]*config.VRRP // by name; also those that a reload has removed
 }
 
 // carryOut does what a turn of the router asks for, in order.

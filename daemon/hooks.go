@@ -29,7 +29,7 @@ func (d *process) endHooks() {
 // notice takes an event: for the log, for "show events", for the hooks.
 func (d *driver) notice(e router.Event) {
 	e.Sequence = d.notes.add(e)
-	if change, ok := hookChange(d.cfg, &e); ok {
+	if change, ok := hookChange(d.known, &e); ok {
 		d.hooks.Add(change)
 	}
 }
@@ -38,27 +38,31 @@ func (d *driver) notice(e router.Event) {
 // time-out of one hook: each program started in time can use its own.
 const shutdownHooks = 500 * time.Millisecond
 
+// adopt takes a configuration as the one that the router works by. Virtual
+// routers that it removes are remembered: their last change is still to come.
+func (d *driver) adopt(cfg *config.Config) {
+	d.cfg = cfg
+	for i := range cfg.VRRP {
+		d.known[cfg.VRRP[i].Name] = &cfg.VRRP[i]
+	}
+}
+
 // hookChange turns an event into what hooks are told, and is false for events
 // that are no change of a virtual router's state: those have none.
-func hookChange(cfg *config.Config, e *router.Event) (hook.Change, bool) {
-	if e.Kind != "vrrp" || !isState(e.From) || !isState(e.To) {
+func hookChange(known map[string]*config.VRRP, e *router.Event) (hook.Change, bool) {
+	v := known[e.Name]
+	if e.Kind != "vrrp" || !isState(e.From) || !isState(e.To) || e.From == e.To || v == nil {
 		return hook.Change{}, false
 	}
-	c := hook.Change{
+	family := "ipv4"
+	if v.IPv6() {
+		family = "ipv6"
+	}
+	return hook.Change{
 		Event: e.Kind, Name: e.Name, From: e.From, To: e.To, Reason: e.Reason,
+		Interface: v.Interface, Family: family, Group: v.Group, VRID: v.VRID, Priority: e.Priority,
 		Sequence: e.Sequence, Time: e.Time,
-	}
-	for i := range cfg.VRRP {
-		v := &cfg.VRRP[i]
-		if v.Name != e.Name {
-			continue
-		}
-		c.Interface, c.VRID, c.Group, c.Priority, c.Family = v.Interface, v.VRID, v.Group, v.Priority, "ipv4"
-		if v.IPv6() {
-			c.Family = "ipv6"
-		}
-	}
-	return c, true
+	}, true
 }
 
 // isState reports whether an event's text is a state of VRRP: "draining" is

@@ -61,21 +61,22 @@ func TestHookThatNeverEndsHoldsUpNothingButTheEndForItsTime(t *testing.T) {
 }
 
 func TestOnlyChangesOfStateHaveHooks(t *testing.T) {
-	cfg := &config.Config{VRRP: []config.VRRP{{
-		Config: vrrp.Config{Name: "lan6", VRID: 7, Priority: 150, Addresses: addresses("fe80::1")}, Interface: "lan", Group: "gw",
-	}}}
+	cfg := map[string]*config.VRRP{"lan6": {
+		Config: vrrp.Config{Name: "lan6", VRID: 7, Priority: 200, Addresses: addresses("fe80::1")}, Interface: "lan", Group: "gw",
+	}}
 	for _, e := range []router.Event{
 		{Kind: "interface", Name: "lan", From: "up", To: "down"},
 		{Kind: "vrrp", Name: "lan6", From: "draining", To: "Backup"},
 		{Kind: "freeze", Name: "router", From: "serving", To: "listening"},
 		{Kind: "vrrp", Name: "lan6", Reason: "contested"},
+		{Kind: "vrrp", Name: "lan6", From: "Initialize", To: "Initialize", Reason: "another fault"},
 	} {
 		if c, ok := hookChange(cfg, &e); ok {
 			t.Errorf("%+v has a hook: %+v", e, c)
 		}
 	}
 	now := time.Now()
-	c, ok := hookChange(cfg, &router.Event{Sequence: 9, Time: now, Kind: "vrrp", Name: "lan6", From: "Backup", To: "Master", Reason: "because"})
+	c, ok := hookChange(cfg, &router.Event{Sequence: 9, Time: now, Kind: "vrrp", Name: "lan6", From: "Backup", To: "Master", Reason: "because", Priority: 150})
 	if !ok || c.Interface != "lan" || c.VRID != 7 || c.Group != "gw" || c.Family != "ipv6" || c.Priority != 150 ||
 		c.Sequence != 9 || c.Reason != "because" || !c.Time.Equal(now) {
 		t.Errorf("%+v", c)

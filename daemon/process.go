@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -40,7 +41,8 @@ const (
 
 // process is the router process: its parts, and how to undo them.
 type process struct {
-	cfg      *config.Config
+	cfg      *config.Config // of the start; after a reload see driver.cfg
+	file     string         // where it was read, for reload
 	log      *slog.Logger
 	listener net.Listener
 	ports    []port.Port
@@ -54,6 +56,9 @@ type process struct {
 	programs *program.Launcher
 	hooks    *hook.Runner
 	guard    *guardian.Client // nil: there is no guardian
+	checks   *checks
+
+	reloading sync.Mutex // held by the reload that runs
 
 	closers []func()
 }
@@ -62,7 +67,7 @@ type process struct {
 func open(cfg *config.Config, log *slog.Logger, guard *guardian.Client) (*process, error) {
 	d := &process{cfg: cfg, log: log, events: control.NewEventLog(eventsKept), guard: guard}
 	// The socket comes first: a second vrouter on it must not touch a port.
-	steps := []func() error{d.openSocket, d.openPorts, d.openHooks, d.openLoop, d.openLocal, d.openWorkers}
+	steps := []func() error{d.openSocket, d.openPorts, d.openHooks, d.openLoop, d.openLocal, d.openChecks, d.openWorkers}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			d.close()
@@ -129,8 +134,9 @@ func (d *process) openLoop() error {
 	l.driver = &driver{
 		guard:  d.guard,
 		sender: s, ports: d.ports, clock: l.clock, local: d.local, notes: d.notes,
-		cfg: d.cfg, hooks: d.hooks,
+		hooks: d.hooks, known: map[string]*config.VRRP{},
 	}
+	l.driver.adopt(d.cfg)
 	return nil
 }
 
@@ -243,6 +249,7 @@ func (d *process) run(ctx context.Context) error {
 		go mourned(d.guard, w.Run)
 	}
 	unwatch := d.watchPorts()
+	d.checks.Set(d.cfg.Checks)
 	server := d.serve()
 	d.log.Info("running", "interfaces", len(d.ports), "virtual_routers", len(d.cfg.VRRP),
 		"workers", len(d.workers), "engine", d.cfg.Router.Engine, "socket", d.cfg.Control.Socket)
@@ -251,6 +258,7 @@ func (d *process) run(ctx context.Context) error {
 	d.idle(ctx)
 	d.systemd(sd.SdNotifyStopping)
 	d.handOver()
+	d.checks.Close()
 	unwatch()
 	server()
 	for _, w := range d.workers {
@@ -270,7 +278,7 @@ func (d *process) run(ctx context.Context) error {
 func (d *process) idle(ctx context.Context) {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
+	d.later(func() { signal.Stop(reload) }) // not before: it would end the hand-over
 	for {
 		select {
 		case <-ctx.Done():
@@ -279,8 +287,7 @@ func (d *process) idle(ctx context.Context) {
 			d.log.Error("the guardian has ended: handing over, since nobody would speak for this process")
 			return
 		case <-reload:
-			d.log.Warn("reload is not supported yet: the running configuration stays",
-				"remedy", "restart to apply changes")
+			_ = d.reload(ctx) // it has logged what is wrong
 		}
 	}
 }
@@ -289,7 +296,7 @@ func (d *process) idle(ctx context.Context) {
 func (d *process) serve() (end func()) {
 	server := control.NewServer(&backend{
 		loop: d.loop, ports: d.ports, workers: d.workers, senders: d.senders,
-		events: d.events, local: d.local,
+		events: d.events, local: d.local, reload: d.reload,
 	})
 	done := make(chan struct{})
 	go func() {
@@ -332,8 +339,12 @@ func (d *process) watchPorts() (end func()) {
 // handOver gives up mastership and waits until it is taken, or nobody comes.
 func (d *process) handOver() {
 	most := stopMargin
-	for i := range d.cfg.VRRP {
-		most = max(most, d.cfg.VRRP[i].Drain+stopMargin)
+	cfg, err := ask(context.Background(), d.loop, func(time.Time) *config.Config { return d.loop.driver.cfg })
+	if err != nil {
+		return // the loop has ended
+	}
+	for i := range cfg.VRRP {
+		most = max(most, cfg.VRRP[i].Drain+stopMargin)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()

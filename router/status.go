@@ -190,4 +190,5 @@ type Event struct {
 	From     string    `json:"from"`
 	To       string    `json:"to"`
 	Reason   string    `json:"reason"`
+	Priority uint8     `json:"priority,omitempty"` // vrrp: the effective one after the change
 }

@@ -74,6 +74,7 @@ func (r *Router) vrrpActions(now time.Time, v *virtual, actions []vrrp.Action) {
 			r.event(now, Event{
 				Kind: "vrrp", Name: v.cfg.Name,
 				From: a.From.String(), To: a.To.String(), Reason: a.Reason,
+				Priority: v.machine.Info().Priority,
 			})
 		case vrrp.Send:
 			r.sendAdvertisement(now, v, &a.Advertisement)

@@ -28,7 +28,7 @@ func (a *app) showCommand() *cobra.Command {
 		a.showNeighborsCommand(),
 		a.showNoneCommand("bgp", "BGP sessions", "no BGP configured"),
 		a.showNoneCommand("bfd", "BFD sessions", "no BFD sessions configured"),
-		a.showNoneCommand("checks", "Health checks", "no checks configured"),
+		a.showChecksCommand(),
 		a.showCountersCommand(),
 		a.showEventsCommand(),
 	)

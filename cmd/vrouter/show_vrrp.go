@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,10 +73,24 @@ func stateCell(v *control.VirtualRouter) cell {
 	return text(v.State)
 }
 
-// problems says why a virtual router does not do its work, or not alone.
+// problems says why a virtual router does not do its work, or not yet.
 func problems(v *control.VirtualRouter, now time.Time) (notes []cell) {
-	if v.State == stateInitialize && v.LastReason != "" {
+	switch {
+	case v.State == stateInitialize && v.Obstacle != "":
+		notes = append(notes, cell{v.Obstacle, bad})
+	case v.State == stateInitialize && v.LastReason != "":
 		notes = append(notes, cell{v.LastReason, bad})
+	}
+	for i := range v.Terms {
+		if t := &v.Terms[i]; t.Kind == "drain" {
+			notes = append(notes, cell{t.Reason, warn})
+		}
+	}
+	if h := v.Holding; h != nil {
+		notes = append(notes, cell{"holding back: " + h.Reason + "; at most " + span(h.Until.Sub(now)) + " more", warn})
+	}
+	if v.Group != nil && v.Group.Waiting != "" {
+		notes = append(notes, cell{v.Group.Waiting, warn})
 	}
 	if v.Contested != nil {
 		notes = append(notes, cell{contested(v.Contested, now), bad})
@@ -178,7 +193,7 @@ func drawPage(s *screen, v *control.VirtualRouter, now time.Time) {
 	if v.Forwarding {
 		served = "served"
 	}
-	for _, line := range [][2]string{
+	fields := [][2]string{
 		{"last change", v.LastReason},
 		{"transitions", count(v.Transitions)},
 		{"interface", v.Interface},
@@ -186,13 +201,79 @@ func drawPage(s *screen, v *control.VirtualRouter, now time.Time) {
 		{"addresses", joined(v.Addresses, " ")},
 		{"virtual MAC", v.VirtualMAC.String() + ", " + served},
 		{"priority", fmt.Sprintf("%d effective, %d configured", v.EffectivePriority, v.Priority)},
+	}
+	for i := range v.Terms {
+		t := &v.Terms[i]
+		fields = append(fields, [2]string{"", strings.TrimSuffix(t.Kind+" "+t.Name, " router") + " " + termText(t)})
+	}
+	if v.Group != nil {
+		fields = append(fields, [2]string{"group", v.Group.Name + ": " + strings.Join(v.Group.Members, " ")})
+	}
+	fields = append(fields, [][2]string{
 		{"preempt", yesNo(v.Preempt)},
 		{"accept", yesNo(v.Accept)},
 		{"master", current},
 		{"advertisements", "every " + milliseconds(v.AdvertisementIntervalMS)},
 		{"master down", fmt.Sprintf("after %s, of which %s skew time",
 			milliseconds(v.MasterDownIntervalMS), milliseconds(v.SkewTimeMS))},
-	} {
-		fmt.Fprintf(s, "  %-16s%s\n", line[0], printable(line[1]))
+		{"would win", winner(v)},
+		{"if master died", v.IfMasterDied},
+	}...)
+	for _, f := range fields {
+		drawField(s, f[0], printable(f[1]))
+	}
+}
+
+// termText says what a term does to the priority now, or would.
+func termText(t *router.TermStatus) string {
+	state := "is up"
+	switch {
+	case !t.Known:
+		state = "is not known yet, counts as up"
+	case t.Kind == "drain":
+		return fmt.Sprintf("takes off %d", -t.Effect)
+	case !t.Up:
+		state = "is down"
+	}
+	switch {
+	case t.Weight == 0 && !t.Up && t.Known:
+		state += ", a fault: this router takes no part"
+	case t.Weight == 0:
+		state += " (else a fault)"
+	case t.Effect != 0:
+		state += fmt.Sprintf(", takes off %d", -t.Effect)
+	case t.Up || !t.Known:
+		state += fmt.Sprintf(" (else takes off %d)", t.Weight)
+	}
+	if t.Reason != "" {
+		state += ": " + t.Reason
+	}
+	return state
+}
+
+// winner says who would win an election now.
+func winner(v *control.VirtualRouter) string {
+	w := &v.WouldWin
+	if !w.Address.IsValid() {
+		return w.Reason
+	}
+	return fmt.Sprintf("%s (%d): %s", w.Address, w.Priority, w.Reason)
+}
+
+// drawField writes one field of a page. What is longer than a line of 80
+// columns goes on under itself.
+func drawField(s *screen, name, value string) {
+	const indent, columns = 18, 80
+	for first := true; first || value != ""; first = false {
+		line := value
+		if len([]rune(line)) > columns-indent {
+			cut := strings.LastIndexByte(string([]rune(line)[:columns-indent+1]), ' ')
+			if cut > 0 {
+				line = value[:cut]
+			}
+		}
+		value = strings.TrimPrefix(value[len(line):], " ")
+		s.WriteString(strings.TrimRight(fmt.Sprintf("  %-16s%s", name, line), " ") + "\n")
+		name = ""
 	}
 }

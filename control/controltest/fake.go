@@ -5,6 +5,7 @@ package controltest
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,17 +26,24 @@ type Fake struct {
 	RouteList      []router.RouteStatus
 	NeighborList   []router.NeighborStatus
 	CounterValues  router.CountersStatus
+	CheckList      []router.CheckStatus
 	Log            *control.EventLog
 	Replies        []control.PingReply // of Ping; with Count 0 they repeat
 	PingError      error               // returned by Ping behind its replies
 	Err            error               // if not nil, what every other method returns
 	Hang           bool                // every method waits for the end of its context
+	Alone          bool                // no other router takes over what is drained
 
-	mu    sync.Mutex
-	calls []string
+	mu      sync.Mutex
+	calls   []string
+	drained bool
 }
 
-var _ control.Backend = (*Fake)(nil)
+var (
+	_ control.Backend  = (*Fake)(nil)
+	_ control.Reloader = (*Fake)(nil)
+	_ control.Drainer  = (*Fake)(nil)
+)
 
 // Calls returns the actions that were asked for, such as "switchover lan4".
 func (f *Fake) Calls() []string {
@@ -60,7 +68,35 @@ func (f *Fake) wait(ctx context.Context) error {
 
 // VRRP implements control.Backend.
 func (f *Fake) VRRP(ctx context.Context) ([]router.VirtualRouterStatus, error) {
-	return f.VirtualRouters, f.wait(ctx)
+	f.mu.Lock()
+	list := slices.Clone(f.VirtualRouters)
+	for i := range list {
+		if f.drained && list[i].State == vrrp.Master {
+			list[i].State, list[i].Forwarding = vrrp.Backup, false
+		}
+	}
+	f.mu.Unlock()
+	return list, f.wait(ctx)
+}
+
+// Checks implements control.Backend.
+func (f *Fake) Checks(ctx context.Context) ([]router.CheckStatus, error) {
+	return f.CheckList, f.wait(ctx)
+}
+
+// Drain implements control.Drainer: a Master becomes Backup, unless Alone.
+func (f *Fake) Drain(ctx context.Context, on bool) error {
+	f.record(map[bool]string{true: "drain", false: "drain --end"}[on])
+	f.mu.Lock()
+	f.drained = on && !f.Alone
+	f.mu.Unlock()
+	return f.wait(ctx)
+}
+
+// Reload implements control.Reloader.
+func (f *Fake) Reload(ctx context.Context) error {
+	f.record("reload")
+	return f.wait(ctx)
 }
 
 // Interfaces implements control.Backend.
@@ -127,6 +163,7 @@ func New() *Fake {
 		RouteList:      routes(),
 		NeighborList:   neighbors(),
 		CounterValues:  counters(),
+		CheckList:      checks(),
 		Log:            control.NewEventLog(64),
 		Replies: []control.PingReply{
 			{From: netip.MustParseAddr("203.0.113.1"), Size: 64, TTL: 64, TimeUS: 312},
@@ -155,6 +192,15 @@ func virtualRouters() []router.VirtualRouterStatus {
 			"advertisements_sent": 192, "advertisements_received": 4, "checksum_errors": 0, "bad_ttl": 1,
 		},
 	}
+	lan4.Group = &router.GroupStatus{Name: "gw", Members: []string{"lan4", "lan6"}}
+	lan4.Terms = []router.TermStatus{
+		{Kind: "interface", Name: "wan", Up: true, Known: true, Reason: ""},
+		{Kind: "route", Name: "0.0.0.0/0", Weight: 100, Up: true, Known: true},
+		{Kind: "check", Name: "web", Weight: 20, Up: false, Known: false, Reason: "no result yet"},
+	}
+	lan4.WouldWin = router.WinnerStatus{Address: lan4.Master.Address, Priority: 150, Reason: "no other router is heard"}
+	lan4.IfMasterDied = "it is this router: a Backup would take over after its skew time if vrouter says so, " +
+		"after three intervals and its skew time if the machine is gone"
 	lan6 := lan4
 	lan6.Name, lan6.Family = "lan6", "ipv6"
 	lan6.Addresses = addrs("fe80::1", "2001:db8:1::1")
@@ -168,13 +214,44 @@ func virtualRouters() []router.VirtualRouterStatus {
 	dmz.MasterDownIntervalMS, dmz.SkewTimeMS, dmz.AdvertisementIntervalMS = 36609, 609, 1000
 	dmz.Master = router.MasterStatus{Address: netip.MustParseAddr("198.51.100.3"), Priority: 200}
 	dmz.Since, dmz.Transitions = Now.Add(-26*time.Hour-5*time.Minute), 5
+	dmz.Group = nil
+	dmz.Terms = []router.TermStatus{
+		{Kind: "check", Name: "dns", Weight: 20, Known: true, Effect: -20, Reason: "3 times: timeout after 500ms"},
+	}
+	dmz.Holding = &router.HoldingStatus{Reason: "next hop 203.0.113.1 of 0.0.0.0/0 is not resolved", Until: Now.Add(7 * time.Second)}
+	dmz.WouldWin = router.WinnerStatus{Address: dmz.Master.Address, Priority: 200, Reason: "priority 200 is above 80"}
+	dmz.IfMasterDied = "this router would take over with priority 80 after 36.609s, unless a better one that is silent now comes first"
 	dmz.LastReason = "advertisement with priority 200 from 198.51.100.3"
 	old := dmz
+	old.Terms, old.Holding, old.EffectivePriority = nil, nil, 100
+	old.Obstacle = "interface spare: device eth3 does not exist"
+	old.WouldWin = router.WinnerStatus{Reason: "this router does not take part: " + old.Obstacle}
+	old.IfMasterDied = "this router would not take over: " + old.Obstacle
 	old.Name, old.Interface, old.VRID, old.Version = "old", "spare", 1, 2
 	old.State, old.Master, old.Transitions, old.Since = vrrp.Initialize, router.MasterStatus{}, 0, time.Time{}
 	old.Addresses, old.Counters, old.LastReason = addrs("203.0.113.129"), nil, "interface spare is down"
 	old.VirtualMAC = vrrp.VirtualMAC(1, false)
 	return []router.VirtualRouterStatus{lan4, lan6, dmz, old}
+}
+
+func checks() []router.CheckStatus {
+	return []router.CheckStatus{
+		{
+			Name: "dns", Kind: "ping", Target: "203.0.113.1", State: "down", Since: Now.Add(-4 * time.Minute), Consecutive: 240,
+			Last: Now.Add(-300 * time.Millisecond), Detail: "timeout after 500ms", Fall: 3, Rise: 2, IntervalMS: 1000, TimeoutMS: 500,
+		},
+		{
+			Name: "web", Kind: "tcp", Target: "203.0.113.7:80", State: "unknown", OK: true, Consecutive: 1,
+			Last: Now.Add(-20 * time.Millisecond), Detail: "813us", Fall: 3, Rise: 2, IntervalMS: 100, TimeoutMS: 100,
+		},
+		{
+			Name: "disk", Kind: "exec", Target: "/usr/local/bin/check-disk", State: "up", Since: Now.Add(-26 * time.Hour), Consecutive: 1,
+			Last: Now.Add(-9 * time.Second), Detail: "exit status 1: /var is full", Fall: 3, Rise: 2, IntervalMS: 10000, TimeoutMS: 5000,
+		},
+		{
+			Name: "new", Kind: "exec", Target: "/usr/local/bin/check-new", State: "unknown", Fall: 1, Rise: 1, IntervalMS: 10000, TimeoutMS: 5000,
+		},
+	}
 }
 
 func addrs(texts ...string) []netip.Addr {
