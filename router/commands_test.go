@@ -124,7 +124,6 @@ func init() {
 		"show":       (*script).show,
 		"restart": func(s *script, _ words) {
 			s.router = New(s.router.cfg, 1)
-			clear(s.held) // the guardian has sent them
 			s.turn(s.router.Start(s.now))
 		},
 		// Frames: PORT and what differs from the host's usual ones.
