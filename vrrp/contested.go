@@ -195,8 +195,11 @@ func (m *Machine) stranger(adv *Advertisement) bool {
 
 // lesserClaim notes the advertisement of a lesser router beside us, as Master.
 func (m *Machine) lesserClaim(now time.Time, from Sender, adv *Advertisement) []Action {
-	if m.stranger(adv) {
+	switch {
+	case m.stranger(adv):
 		return m.claim(now, ContestAddresses, from, adv)
+	case m.followTies && adv.Priority == m.priority:
+		return nil // an election that is still open
 	}
 	return m.claim(now, ContestLesser, from, adv)
 }

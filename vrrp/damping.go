@@ -53,7 +53,7 @@ func (m *Machine) bySilence(now time.Time) bool {
 // lesser master that lives.
 func (m *Machine) preemptsLiving(now time.Time) bool {
 	r := &m.master
-	return r.Addr.IsValid() && m.preempts(now) && r.priority < m.priority &&
+	return r.Addr.IsValid() && m.preempts(now) && r.priority > PriorityStop && r.priority < m.priority &&
 		now.Sub(r.at) <= masterDownFactor*r.interval
 }
 

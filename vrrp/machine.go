@@ -242,7 +242,6 @@ func (m *Machine) becomeMaster(now time.Time, reason string) []Action {
 	m.serving = true
 	m.handedOver, m.waiting, m.elected = false, false, false
 	m.tieSince = time.Time{}
-	m.tieSince = time.Time{}
 	m.master = rival{}
 	m.asserted, m.announced, m.carriers, m.again = 0, 0, 0, 0
 	m.damped = time.Time{}

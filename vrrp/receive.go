@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Receive processes an advertisement that Parse has found good. It checks what needs the virtual router, and says why it discarded
-// the packet; ReasonNone: it was processed (RFC 9568 6.4.2, 6.4.3, 7.1).
+// Receive processes an advertisement that Parse has found good. It checks what
+// needs the virtual router, and says why it discarded the packet; ReasonNone: it was processed (RFC 9568 6.4.2, 6.4.3, 7.1).
 //
 // A list of other addresses than ours is counted and shown in Info, but does
 // not make a packet bad (RFC 9568 7.1): to ignore such a master would only

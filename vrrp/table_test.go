@@ -120,6 +120,7 @@ func TestTable_of_events(t *testing.T) {
 		{Backup, prio(100), "stop", "Backup>Initialize", Initialize, false},
 		{Backup, prio(100), "early", "", Backup, false},
 		{Backup, prio(100), "due", "Backup>Master, send 100, announce", Master, false},
+		{Backup, noDrain, "due", "Backup>Master, send 100, announce", Master, false},
 		{Backup, prio(100), "resume", "", Backup, false},
 		{Backup, prio(100), "switchover", "", Backup, false},
 		{Master, prio(100), "start", "", Master, false},
