@@ -63,6 +63,7 @@ type guardian struct {
 type end struct {
 	status  unix.WaitStatus
 	orderly bool // it stopped as it was told to
+	told    bool // it had been told to stop
 	ready   bool // it had been ready
 	why     string
 	alive   time.Duration
@@ -98,13 +99,15 @@ func Run(o Options) (status int, err error) {
 		switch {
 		case e.orderly:
 			return 0, nil
-		case g.stopping:
+		case g.stopping && e.told:
 			g.log.Error("the router process was ended before it had handed over", "reason", e.why)
 			return 1, nil
 		case !g.proven:
 			return g.stillborn(e), nil
 		}
-		g.rest(e)
+		if !g.stopping {
+			g.rest(e)
+		}
 		if g.stopping {
 			return 0, nil // between two lives nothing has to be handed over
 		}

@@ -43,6 +43,7 @@ func (g *guardian) life() (end, error) {
 	defer r.close()
 	began := bootTime()
 	why, late := g.watch(r)
+	told := g.stopping
 	sent, failed := r.estate.execute(late)
 	r.signal(unix.SIGKILL)
 	r.estate.close() // a TAP device ends with its last descriptor
@@ -51,7 +52,7 @@ func (g *guardian) life() (end, error) {
 	}
 	g.bury(r)
 	e := end{
-		status: r.status, ready: r.ready, why: why, alive: time.Duration(bootTime() - began),
+		status: r.status, told: told, ready: r.ready, why: why, alive: time.Duration(bootTime() - began),
 		orderly: r.status.Exited() && r.status.ExitStatus() == 0 && (g.stopping || r.stopping),
 	}
 	if g.stopping && !r.ready && r.status.Signaled() && r.status.Signal() == unix.SIGTERM {
