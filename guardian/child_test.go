@@ -114,7 +114,7 @@ func serve(c *Client, what string, asked <-chan os.Signal, say func(string, ...a
 			}
 			c.Stopping()
 			c.Will(Will{Name: "a"})
-			c.Ended(5 * time.Second) // the race detector ends a second later
+			c.Ended(5 * time.Second)           // the race detector ends a second later
 			time.Sleep(300 * time.Millisecond) // closing, without a beat
 			return 0
 		}
