@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,7 +118,8 @@ func TestCarryOutKeepsTheOrder(t *testing.T) {
 	}
 	d.carryOut(actions)
 	for port, want := range map[int]int{0: 102, 1: 3} {
-		sent := r.ports[port].Sent()
+		// The local stack's own reports of its groups come when they come.
+		sent := slices.DeleteFunc(r.ports[port].Sent(), func(f packet.Frame) bool { return len(f.Data) != 60 })
 		if len(sent) != want {
 			t.Errorf("port %d: %d frames, want %d", port, len(sent), want)
 		}

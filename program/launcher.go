@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,7 @@ type Launcher struct {
 	closing chan struct{}
 	close   func()
 	signal  func(leader int) // kills a program's processes; tests replace it
+	scanned atomic.Int64     // when all processes were looked at last, in ns
 }
 
 // start is a program that waits to be started.
@@ -31,7 +33,8 @@ type start struct {
 
 // NewLauncher returns a Launcher, which Close ends.
 func NewLauncher() *Launcher {
-	l := &Launcher{starts: make(chan start), closing: make(chan struct{}), signal: killAll}
+	l := &Launcher{starts: make(chan start), closing: make(chan struct{})}
+	l.signal = l.killAll
 	l.close = sync.OnceFunc(func() { close(l.closing) })
 	go l.run()
 	return l

@@ -13,8 +13,8 @@ const (
 	floodBytes = 1 << 20  // output beyond this is read slowly
 	readBytes  = 64 << 10 // at a time
 	floodPause = 10 * time.Millisecond
-	lastRunes  = 120 // of the last line
-	openPipe   = 10 * time.Millisecond
+	lastRunes  = 120                    // of the last line
+	openPipe   = 100 * time.Millisecond // longer than a floodPause, so that the rest is read
 )
 
 // output reads what a program writes for as long as it runs: a program whose

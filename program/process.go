@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -64,7 +66,11 @@ func (p *process) await(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
+// kill ends all that the program has started, after it has been given up.
 func (p *process) kill() { p.signal(p.cmd.Process.Pid) }
+
+// sweep ends what a program that ended by itself has left in its group.
+func (p *process) sweep() { _ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL) } // ESRCH: nobody is left
 
 // end reaps the process. Where that is not possible soon after a kill it
 // returns a channel that is closed once it was.
@@ -80,27 +86,68 @@ func (p *process) end() (lingers <-chan struct{}) {
 	}
 }
 
+// scanGap is the least time between two looks at all processes of the machine:
+// there may be many thousands.
+const scanGap = 100 * time.Millisecond
+
 // killAll kills, for good, all processes of a session and of its leader's
 // group. Many programs put what they run into groups of their own (shells with
 // job control, timeout(1)); of the session they stay. Only what has made itself
 // a session of its own, as a daemon does, is no part of the program any more.
-// Between looking and killing others may be forked, so it looks again.
-func killAll(leader int) {
-	const rounds = 8
+//
+// Descendants of the leader are found as such; who has lost the parent is found
+// only by looking at every process, which is done when it was not done just now.
+func (l *Launcher) killAll(leader int) {
+	family := descendants(leader)
 	_ = unix.Kill(-leader, unix.SIGKILL) // ESRCH: nobody is left
+	killMembers(family, leader)
+	now := time.Now().UnixNano()
+	if last := l.scanned.Load(); now-last < int64(scanGap) || !l.scanned.CompareAndSwap(last, now) {
+		return
+	}
+	// Between looking and killing others may be forked, so it looks again.
+	const rounds = 8
 	for range rounds {
-		members := session(leader)
-		for _, pid := range members {
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-		if len(members) == 0 {
+		if killMembers(processes(), leader) == 0 {
 			return
 		}
 	}
 }
 
-// session returns the living processes of a session, its leader apart.
-func session(leader int) (pids []int) {
+// killMembers kills those of some processes that live in a session, but not its
+// leader, whose group is killed anyway, and returns how many.
+func killMembers(pids []int, leader int) (killed int) {
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err == nil && pid != leader && inSession(text, leader) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+			killed++
+		}
+	}
+	return killed
+}
+
+// descendants returns the processes that a process and its children have
+// started (proc_tid_children(5)), as far as they have not lost their parents.
+func descendants(leader int) []int {
+	const most = 4096
+	list := []int{leader}
+	for i := 0; i < len(list) && len(list) < most; i++ {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", list[i]))
+		for _, file := range tasks {
+			text, _ := os.ReadFile(file) // it may have ended meanwhile
+			for field := range strings.FieldsSeq(string(text)) {
+				if pid, err := strconv.Atoi(field); err == nil {
+					list = append(list, pid)
+				}
+			}
+		}
+	}
+	return list[1:]
+}
+
+// processes returns all processes of the machine.
+func processes() (pids []int) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil // then the group has to do
@@ -108,12 +155,7 @@ func session(leader int) (pids []int) {
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1) // what was read counts
 	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == leader {
-			continue
-		}
-		text, err := os.ReadFile("/proc/" + name + "/stat")
-		if err == nil && inSession(text, leader) {
+		if pid, err := strconv.Atoi(name); err == nil {
 			pids = append(pids, pid)
 		}
 	}

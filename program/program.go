@@ -67,8 +67,11 @@ func (l *Launcher) Run(ctx context.Context, c Command) Result {
 	p := l.watch(cmd)
 	out := follow(r)
 	failed := p.await(ctx, c.Timeout)
-	if failed != nil || !c.KeepChildren {
+	switch {
+	case failed != nil:
 		p.kill()
+	case !c.KeepChildren:
+		p.sweep()
 	}
 	lingers := p.end()
 	result := Result{Err: failed, Output: out.last(r)}

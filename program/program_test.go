@@ -125,7 +125,6 @@ func alive(pid int) bool {
 }
 
 func TestTimeoutKillsEverythingThatTheProgramHasStarted(t *testing.T) {
-	l := launcher(t)
 	for _, test := range []struct {
 		name, script string
 		processes    int
@@ -133,11 +132,13 @@ func TestTimeoutKillsEverythingThatTheProgramHasStarted(t *testing.T) {
 		{"ignores SIGTERM", `trap '' TERM INT HUP; echo $$ >>F; while :; do sleep 60; done`, 1},
 		{"grandchildren hold the pipe", `(echo $$ >>F; sleep 60 & echo $! >>F; sleep 60 & echo $! >>F; wait)`, 3},
 		{"a process group of its own", `set -m; sleep 60 & echo $! >>F; echo $$ >>F; wait`, 2},
+		{"an orphan in a group of its own", `set -m; (sh -c 'echo $$ >>F; exec sleep 60' &); sleep 60`, 1},
 		{"timeout makes a group", `timeout 60 sh -c 'echo $$ >>F; sleep 60'; :`, 1},
 		{"floods its output", `yes & echo $! >>F; echo $$ >>F; wait`, 2},
 		{"stops itself", `echo $$ >>F; kill -STOP $$`, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			l := launcher(t)
 			file := pidFile(t)
 			c := shell(strings.ReplaceAll(test.script, "F", file))
 			// Long enough for the script to come up on a busy machine.
@@ -257,7 +258,7 @@ func TestProcessThatCannotBeEndedIsReportedAsSuch(t *testing.T) {
 		t.Error("it is said to be gone")
 	default:
 	}
-	killAll(pid)
+	l.killAll(pid)
 	select {
 	case <-r.Lingers:
 	case <-time.After(patience):
