@@ -115,6 +115,7 @@ func init() {
 			s.advance(w.duration(w.plain[0]))
 			s.quiet = false
 		},
+		"reports": func(s *script, _ words) { s.groups = true },
 		"freeze":  func(s *script, w words) { s.now = s.now.Add(w.duration(w.plain[0])) },
 		"advance": func(s *script, _ words) { s.advanceOnce() },
 		// The operator.

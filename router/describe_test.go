@@ -140,6 +140,9 @@ func describeFrame(frame []byte) string {
 		if !ok || !ip.HeaderOK() {
 			return head + "bad IPv4"
 		}
+		if ip.Protocol() == packet.ProtoIGMP {
+			return head + describeReport("IGMP", ip.Src(), ip.TTL(), ip.Payload(), 4)
+		}
 		adv, reason := vrrp.ParseIPv4(ip)
 		return head + describeVRRP(ip.Src(), ip.Dst(), adv, reason) + describeAuth(ip, &adv)
 	case packet.EtherTypeIPv6:
@@ -151,9 +154,25 @@ func describeFrame(frame []byte) string {
 			adv, reason := vrrp.Parse(ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
 			return head + describeVRRP(ip.Src(), ip.Dst(), adv, reason)
 		}
+		if ok && ip.NextHeader() == packet.ProtoHopByHop && len(ip) > packet.IPv6Len+8 {
+			return head + describeReport("MLD", ip.Src(), ip.HopLimit(), ip.Payload()[8:], 16)
+		}
 		return head + describeND(frame)
 	}
 	return head + "unknown"
+}
+
+// describeReport writes a report of membership; size is that of a group.
+func describeReport(kind string, src netip.Addr, ttl uint8, b []byte, size int) string {
+	if ttl != 1 || len(b) < 8 || len(b) != 8+int(b[7])*(4+size) {
+		return fmt.Sprintf("bad %s % x", kind, b)
+	}
+	text := fmt.Sprintf("%s %v reports", kind, src)
+	for i := 12; i < len(b); i += 4 + size {
+		group, _ := netip.AddrFromSlice(b[i : i+size])
+		text += " " + group.String()
+	}
+	return text
 }
 
 func describeARP(payload []byte) string {

@@ -21,6 +21,7 @@ type iface struct {
 	probers   []*prober
 	joined    Membership // as last told to the driver
 	ra        advertising
+	reports   reports // of membership in groups
 }
 
 // PortState is what the driver knows of a port's device.
@@ -223,6 +224,7 @@ func (r *Router) interfaceUp(now time.Time, f *iface) {
 	r.keepNextHops(now)
 	r.startProbers(now, f)
 	r.settleOwnRA(now, f)
+	r.reportSoon(now, f)
 }
 
 // interfaceDown withdraws all that relies on the interface. Its own addresses
@@ -241,6 +243,7 @@ func (r *Router) interfaceDown(now time.Time, f *iface, why string) {
 	r.keepNextHops(now)
 	f.probers = nil
 	f.ra.active = false
+	f.reports = reports{sent: f.reports.sent}
 }
 
 // ownerOnly reports whether addr is owned by a virtual router of priority 255
@@ -285,6 +288,7 @@ func (r *Router) membership(f *iface) {
 	if !slices.Equal(macs, f.joined.MACs) || !slices.Equal(groups, f.joined.Groups) {
 		f.joined = Membership{Port: f.port, MACs: macs, Groups: groups}
 		r.do(f.joined)
+		r.reportSoon(r.lastTurn, f)
 	}
 }
 
@@ -304,6 +308,9 @@ func (r *Router) groupsOf(f *iface) []netip.Addr {
 		if p.Addr().Is6() && f.owns() {
 			add(packet.SolicitedNode(p.Addr()))
 		}
+	}
+	if f.cfg.RA != nil { // where hosts ask for routers
+		add(allRouters)
 	}
 	for _, v := range r.virtual {
 		if v.port != f.port {

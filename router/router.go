@@ -161,6 +161,7 @@ func (r *Router) Advance(now time.Time) []Action {
 	for _, f := range r.ifaces {
 		r.advanceProbers(now, f)
 		r.advanceRA(now, f)
+		r.advanceReports(now, f)
 	}
 	r.advanceInquiries(now)
 	return r.end(now)
@@ -189,6 +190,7 @@ func (r *Router) Deadline() time.Time {
 	}
 	for _, f := range r.ifaces {
 		next = earlier(next, r.deadlineRA(f))
+		next = earlier(next, f.reports.next)
 		for _, p := range f.probers {
 			next = earlier(next, p.machine.Deadline())
 		}

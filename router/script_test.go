@@ -74,6 +74,7 @@ type script struct {
 	now    time.Time
 	quiet  bool // turns leave no trace
 	wills  bool // they are part of the trace
+	groups bool // so are reports of membership, which would be in every trace else
 	trace  strings.Builder
 }
 
@@ -130,9 +131,11 @@ func (s *script) turn(actions []Action) {
 	s.t.Helper()
 	s.verify(actions)
 	for _, a := range actions {
-		if _, ok := a.(Will); !ok || s.wills {
-			s.print("%s", s.describe(a))
+		text := s.describe(a)
+		if _, ok := a.(Will); ok && !s.wills || !s.groups && strings.Contains(text, " reports ") {
+			continue
 		}
+		s.print("%s", text)
 	}
 }
 

@@ -76,6 +76,9 @@ func (r *Router) vrrpActions(now time.Time, v *virtual, actions []vrrp.Action) {
 				From: a.From.String(), To: a.To.String(), Reason: a.Reason,
 				Priority: v.machine.Info().Priority,
 			})
+			if a.To == vrrp.Master {
+				r.reportSoon(now, r.ifaces[v.port])
+			}
 		case vrrp.Send:
 			r.sendAdvertisement(now, v, &a.Advertisement)
 			r.willUsed(v)
