@@ -73,7 +73,9 @@ func htons(v uint16) uint16 { return v<<8 | v>>8 } // little-endian machines
 // Close, it returns an error.
 func (w *Wire) Read(b []byte, deadline time.Time) (int, error) {
 	if err := w.file.SetReadDeadline(deadline); err != nil {
-		return 0, err
+		// A packet socket always takes a deadline but when it is closed, and then
+		// the error is not os.ErrClosed, on which readers end.
+		return 0, fmt.Errorf("%w: %w", os.ErrClosed, err)
 	}
 	return w.file.Read(b)
 }
