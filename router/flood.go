@@ -28,6 +28,7 @@ const (
 	keptFrames     = 1024
 	keptBytes      = 1 << 20
 	keptBytesTotal = 16 << 20 // of all virtual routers
+	keptAge        = 50 * time.Millisecond
 )
 
 // After a takeover that was wrong (the Master was alive, and yet did not
@@ -63,15 +64,16 @@ type flood struct {
 
 // floodCounters count frames by what became of them, and takeovers.
 type floodCounters struct {
-	received, answered, overflow, withdrawn, forwarded uint64
-	takeovers, refuted                                 uint64
+	received, answered, overflow, expired, withdrawn, forwarded uint64
+	takeovers, refuted                                          uint64
 }
 
-// counters returns them by name.
+// each calls f for all of them.
 func (c *floodCounters) each(f func(name string, n uint64)) {
 	f("flood_received", c.received)
 	f("flood_answered", c.answered)
 	f("flood_overflow", c.overflow)
+	f("flood_expired", c.expired)
 	f("flood_withdrawn", c.withdrawn)
 	f("flood_forwarded", c.forwarded)
 	f("flood_takeovers", c.takeovers)

@@ -134,7 +134,7 @@ func (r *Router) schedule(q *inquiry) {
 	waiting, decision := r.waiting(q)
 	switch {
 	case !waiting:
-		q.due = q.used.Add(inquiryQuiet)
+		q.due = q.idle()
 	case q.tries == 0:
 		q.due = q.notBefore
 	case q.tries < inquiryTries:
@@ -153,6 +153,14 @@ func (r *Router) waiting(q *inquiry) (any bool, decision time.Time) {
 		}
 	})
 	return any, decision
+}
+
+// idle returns when an inquiry has been without work for long.
+func (q *inquiry) idle() time.Time {
+	if q.last.After(q.used) {
+		return q.last.Add(inquiryQuiet)
+	}
+	return q.used.Add(inquiryQuiet)
 }
 
 // decision returns when a virtual router takes over, had the last question no
@@ -185,9 +193,13 @@ func (r *Router) advanceInquiries(now time.Time) {
 		if !due(q.due, now) {
 			continue
 		}
+		r.eachAsking(q.key, func(v *virtual) { // a machine that is this slow goes by VRRP's timers
+			f := &v.flood
+			r.dropKept(f, f.kept.until(now.Add(-keptAge)), &f.counters.expired)
+		})
 		waiting, _ := r.waiting(q)
 		switch {
-		case !waiting && now.Sub(q.used) >= inquiryQuiet:
+		case !waiting && due(q.idle(), now):
 			ended = true
 		case !waiting:
 			q.tries = 0
@@ -210,7 +222,7 @@ func (r *Router) endInquiries(now time.Time) {
 	left := r.inquiries[:0]
 	for _, q := range r.inquiries {
 		waiting, _ := r.waiting(q)
-		if waiting || now.Sub(q.used) < inquiryQuiet {
+		if waiting || !due(q.idle(), now) {
 			left = append(left, q)
 		}
 	}

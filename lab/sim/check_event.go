@@ -118,13 +118,17 @@ func (c *checker) sent(n *Node, port int, frame []byte) {
 // taken is a frame that a router takes from a link to look at.
 func (c *checker) taken(n *Node, port int, frame []byte) {
 	m := c.members[n.id]
+	for _, v := range m.voices {
+		if v.vr.side == port && v.vr.mac == [6]byte(frame[:6]) {
+			v.floodedAt = c.w.now
+		}
+	}
 	if id, ok := probeOf(frame); ok {
 		by := &c.w.flows[id.flow].probes[id.number].by[n.id]
 		*by = 0
 		for i, v := range c.virtual {
 			if v.side == port && v.mac == [6]byte(frame[:6]) {
 				*by = uint8(i + 1)
-				m.voices[i].floodedAt = c.w.now
 			}
 		}
 		return

@@ -367,7 +367,11 @@ func (n *Node) again(p neigh.Waiting) {
 		n.settle(p.In, &f, n.plane.Output(&f), true)
 		return
 	}
-	n.settle(p.In, &f, n.plane.Forward(p.In, &f), false)
+	v := n.plane.Forward(p.In, &f)
+	if v.Action == dataplane.Punt && v.Class == dataplane.ClassFlooded {
+		return // it waited while the virtual MAC was ours: it was not flooded
+	}
+	n.settle(p.In, &f, v, false)
 }
 
 // transmit sends a frame, under the eyes of the checkers.
