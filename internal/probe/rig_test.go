@@ -55,6 +55,7 @@ type rig struct {
 	stations map[string]*station
 	mac      map[string]mac // of the router's ports
 	engine   string         // fast, unless set
+	watchdog string         // empty: 100ms
 	attach   string         // af_packet, unless set
 	config   string         // path
 	process  *exec.Cmd
@@ -187,8 +188,8 @@ func (r *rig) write(config string) {
 				fmt.Sprintf("\"tap\"\ndevice = \"t-%[1]s\"\nbridge = \"br-%[1]s\"\n", port), 1)
 		}
 	}
-	text := fmt.Sprintf("[router]\nname = \"r1\"\nengine = %q\n[control]\nsocket = %q\n[log]\nlevel = \"debug\"\n%s",
-		cmp.Or(r.engine, "fast"), r.socket(), config)
+	text := fmt.Sprintf("[router]\nname = \"r1\"\nengine = %q\nwatchdog = %q\n[control]\nsocket = %q\n[log]\nlevel = \"debug\"\n%s",
+		cmp.Or(r.engine, "fast"), cmp.Or(r.watchdog, "100ms"), r.socket(), config)
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
