@@ -1,9 +1,11 @@
 package netlab
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"net"
+	"strconv"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -155,4 +157,22 @@ func (h *Host) Bridge(name string, devices ...string) error {
 		}
 	}
 	return h.up(name)
+}
+
+// Snoop makes the switch look into IGMP and MLD, as bought ones do: a group goes
+// only to the ports that have reported it. It is the querier as well, of the
+// given versions, every two seconds, and forgets after six.
+func (s *Switch) Snoop(ctx context.Context, igmpVersion, mldVersion int) error {
+	_, err := s.host.Run(ctx, "ip", "link", "set", s.Name, "type", "bridge",
+		"mcast_snooping", "1", "mcast_querier", "1",
+		"mcast_igmp_version", strconv.Itoa(igmpVersion), "mcast_mld_version", strconv.Itoa(mldVersion),
+		"mcast_query_interval", "200", "mcast_startup_query_interval", "100", // hundredths of a second
+		"mcast_query_response_interval", "50", "mcast_membership_interval", "600")
+	return err
+}
+
+// Members returns the multicast groups that a snooping switch knows, with their
+// ports, as "bridge mdb show" prints them.
+func (s *Switch) Members(ctx context.Context) (string, error) {
+	return s.host.Run(ctx, "bridge", "mdb", "show", "dev", s.Name)
 }
