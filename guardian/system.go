@@ -34,7 +34,7 @@ func poll(fds []unix.PollFd, timeout time.Duration) {
 
 // calm makes the calling thread one that the machine's load does not hold up:
 // locked, real-time where permitted (CAP_SYS_NICE), its memory not paged out
-// where permitted (CAP_IPC_LOCK). Threads and processes that it starts are
+// where permitted (RLIMIT_MEMLOCK, CAP_IPC_LOCK). Threads and processes that it starts are
 // ordinary ones.
 func calm(log *slog.Logger) {
 	runtime.LockOSThread()
@@ -45,9 +45,10 @@ func calm(log *slog.Logger) {
 	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
 		log.Debug("guardian without real-time scheduling", "error", err, "remedy", "grant CAP_SYS_NICE")
 	}
-	// On fault: what has never been used need not be there.
-	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
-		log.Debug("guardian may be paged out", "error", err, "remedy", "grant CAP_IPC_LOCK")
+	// On fault: what has never been used need not be there. Not what is mapped
+	// later: beyond the limit that would fail, and end the guardian.
+	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_ONFAULT); err != nil {
+		log.Debug("guardian may be paged out", "error", err, "remedy", "raise the limit on locked memory (LimitMEMLOCK), or grant CAP_IPC_LOCK")
 	}
 }
 
