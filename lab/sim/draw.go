@@ -16,6 +16,10 @@ func (w *walk) build(seed uint64) {
 		version, mixed, interval = 2, false, time.Second
 		families[0] = true
 	}
+	auth := ""
+	if version == 2 {
+		auth = []string{"", "password", "ah"}[w.draw.IntN(3)]
+	}
 	longest := interval
 	if mixed {
 		longest = time.Second
@@ -27,6 +31,7 @@ func (w *walk) build(seed uint64) {
 	for i := range w.count() {
 		s := DefaultSpec(fmt.Sprintf("r%d", i+1))
 		s.Version, s.Interval, s.Priority = version, interval, priorities[i]
+		s.Auth = auth
 		s.Preempt = preempt > 1 || preempt == 1 && w.draw.IntN(2) == 0
 		if mixed {
 			s.Interval = intervals[w.draw.IntN(len(intervals))] * time.Millisecond

@@ -19,6 +19,7 @@ type Spec struct {
 	PreemptDelay time.Duration
 	Drain        time.Duration
 	FastDetect   bool
+	Auth         string        // of version 2: password or ah; empty: none
 	Rate         float64       // of its clock
 	Late         time.Duration // bounds how late its timers fire
 }
@@ -134,6 +135,9 @@ func (s *Spec) config(host int) string {
 				virtualNames[side][family], name, 10+60*side, version, addrs)
 			fmt.Fprintf(&b, "priority = %d\ninterval = %q\npreempt = %v\npreempt_delay = %q\ndrain = %q\nfast_detect = %v\n",
 				s.Priority, s.Interval, s.Preempt, s.PreemptDelay, s.Drain, s.FastDetect)
+			if version == 2 && s.Auth != "" {
+				fmt.Fprintf(&b, "auth = { type = %q, key = \"lab\" }\n", s.Auth)
+			}
 		}
 	}
 	return b.String()

@@ -27,6 +27,7 @@ type heardAdvert struct {
 
 const (
 	protoUDP    = 17
+	protoAH     = 51
 	protoICMPv6 = 58
 	protoVRRP   = 112
 )
@@ -46,8 +47,11 @@ func read(frame []byte) said {
 			s.notice = [4]byte(b[14:18]) == [4]byte(b[24:28]) && frame[0] == 0xff
 		}
 	case 0x0800:
-		if len(b) >= 20 && b[9] == protoVRRP && b[0] == 0x45 {
+		switch {
+		case len(b) >= 20 && b[9] == protoVRRP && b[0] == 0x45:
 			s.advert = readAdvert(b[20:], b[12:16])
+		case len(b) >= 44 && b[9] == protoAH && b[20] == protoVRRP && b[0] == 0x45:
+			s.advert = readAdvert(b[44:], b[12:16])
 		}
 	case 0x86dd:
 		if len(b) < 40 {

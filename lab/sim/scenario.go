@@ -124,6 +124,8 @@ func (s *script) router(args []string) error {
 			spec.Interval, err = time.ParseDuration(value)
 		case "version":
 			spec.Version, err = strconv.Atoi(value)
+		case "auth":
+			spec.Auth = value
 		case "preempt":
 			spec.Preempt, err = strconv.ParseBool(value)
 		case "preempt_delay":
@@ -149,8 +151,12 @@ func (s *script) router(args []string) error {
 
 // command is the command that adds a router of this kind.
 func (s *Spec) command() string {
+	auth := ""
+	if s.Auth != "" {
+		auth = " auth " + s.Auth
+	}
 	return fmt.Sprintf("router %s priority %d interval %v version %d preempt %v preempt_delay %v drain %v clock %v late %v",
-		s.Name, s.Priority, s.Interval, s.Version, s.Preempt, s.PreemptDelay, s.Drain, s.Rate, s.Late)
+		s.Name, s.Priority, s.Interval, s.Version, s.Preempt, s.PreemptDelay, s.Drain, s.Rate, s.Late) + auth
 }
 
 // run lets time pass; the first time it starts checks and probes.
