@@ -54,6 +54,10 @@ func oneWayTime(interval time.Duration) time.Duration { return time.Second + 5*i
 // events is what can happen, in the order of the report.
 var events = []*event{
 	{
+		id: "quiet", title: "nothing happens: the noise of this machine",
+		do: func(*session) error { return nil }, master: 0,
+	},
+	{
 		id: "kill", title: "the process that speaks VRRP killed (SIGKILL)",
 		do: func(s *session) error { return s.kill(s.vrrpProcess) }, master: anyRouter, target: killTarget,
 	},

@@ -103,6 +103,9 @@ func (r result) short() string {
 	text := fmt.Sprintf("lost %d gap %s ms dup %d reordered %d owners %d (together %v) taken %v",
 		r.Figures.Lost, milliseconds(r.Figures.Gap), r.Figures.Duplicates, r.Figures.Reordered, r.Owners.Most, r.Owners.Together,
 		r.Taken.Round(time.Millisecond))
+	for _, f := range r.Streams {
+		text += fmt.Sprintf(" [%d, %s ms]", f.Lost, milliseconds(f.Gap))
+	}
 	if !r.Settled {
 		text += "; not well again: " + r.Why
 	}

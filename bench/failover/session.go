@@ -222,6 +222,7 @@ var errUnjudged = errors.New("cannot be judged")
 // result is what one repetition brought.
 type result struct {
 	Figures figures
+	Streams []figures // each, in the meter's order: LAN to WAN, back; IPv4, IPv6
 	Owners  ownership
 	Taken   time.Duration // until the wanted router was heard as master everywhere; 0: not, or no change
 	Settled bool          // all was well at the end
@@ -252,7 +253,7 @@ func (s *session) repetition(ctx context.Context, e *event) (r result, err error
 	}
 	time.Sleep(grace)
 	end := now() - int64(grace)
-	r.Figures, _ = s.meter.between(start-int64(before), end)
+	r.Figures, r.Streams = s.meter.between(start-int64(before), end)
 	r.Owners = s.watch.owners(start-int64(before), end)
 	if e.master != anyRouter {
 		if at, ok := s.watch.taken(e.master, start); ok {
