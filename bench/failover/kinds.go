@@ -43,7 +43,7 @@ var kinds = []*kind{
 		name: "frr", title: "FRR vrrpd",
 		about:      "zebra and vrrpd, the virtual MAC on macvlan devices; it has no groups, checks or reload",
 		virtualMAC: true,
-		smallest:   10 * time.Millisecond,
+		smallest:   100 * time.Millisecond,
 		version: func() (string, error) {
 			if netlab.SingleUser() {
 				return "", errors.New("FRR changes to a user of its own, which needs root")

@@ -142,12 +142,15 @@ func (o *options) run(ctx context.Context) error {
 	fmt.Printf("%s\n%s\nAbout %v: %d rows of %d repetitions. Nothing outside these namespaces is touched.\n\n",
 		picture, strings.Join(rep.headLines(), "\n"), o.expected(jobs).Round(time.Minute), countRows(jobs), o.repeat)
 	o.measure(ctx, jobs, rep)
-	if ctx.Err() != nil {
-		return errors.New("interrupted")
-	}
 	rep.end = time.Now()
 	fmt.Println(rep.table())
-	return rep.write(o)
+	if err := rep.write(o); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted: the files have what was measured until then")
+	}
+	return nil
 }
 
 // findProgram finds or builds vrouter.

@@ -16,12 +16,14 @@ import (
 )
 
 const (
-	rate      = 1000 // packets a second, in each stream
-	period    = time.Second / rate
-	history   = 1 << 17 // packets that a stream remembers: two minutes
-	port      = 7007
-	grace     = 300 * time.Millisecond // how long a packet may be under way before it is called lost
-	meterWait = 100 * time.Millisecond // a receiver looks so often whether it is to end
+	rate    = 1000 // packets a second, in each stream
+	period  = time.Second / rate
+	history = 1 << 17 // packets that a stream remembers: two minutes
+	port    = 7007
+	grace   = 300 * time.Millisecond // how long a packet may be under way before it is called lost
+	// How often arrivals are read: the kernel has stamped them, and a wake-up
+	// for each packet would cost the routers half a CPU.
+	readPeriod = 4 * time.Millisecond
 	// Of the meter's threads, where it is allowed: above the routers', which
 	// take up to 50 of SCHED_FIFO: what they do must not keep it from its time.
 	meterPriority = 60
@@ -32,6 +34,9 @@ type stream struct {
 	name     string
 	from, to int // sockets
 	target   unix.Sockaddr
+
+	buffer [64]byte // of the receiver
+	oob    [128]byte
 
 	overflow atomic.Uint32 // packets that the receiver's socket had no memory for
 
@@ -73,11 +78,9 @@ func startMeter(lan, wan endpoint) (*meter, error) {
 			m.streams = append(m.streams, s)
 		}
 	}
-	m.done.Add(1 + len(m.streams))
+	m.done.Add(2)
 	go m.send()
-	for _, s := range m.streams {
-		go m.receive(s)
-	}
+	go m.receive()
 	return m, nil
 }
 
@@ -125,12 +128,10 @@ func udpSocket(a netip.Addr, port int) (fd int, err error) {
 	if fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return -1, err
 	}
-	wait := unix.NsecToTimeval(int64(meterWait))
 	const memory = 4 << 20
 	errs := []error{
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1),
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
 	}
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, memory) != nil {
 		errs = append(errs, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, memory))
@@ -202,19 +203,31 @@ func (s *stream) sendOne() {
 	}
 }
 
-func (m *meter) receive(s *stream) {
+// receive reads what has arrived on all streams, again and again.
+func (m *meter) receive() {
 	defer m.done.Done()
 	realtimeThread()
-	var b [64]byte
-	var oob [128]byte
+	pause := unix.NsecToTimespec(int64(readPeriod))
 	for !m.stop.Load() {
-		n, oobn, _, _, err := unix.Recvmsg(s.to, b[:], oob[:], 0)
-		if err != nil || n != 8 {
-			continue // the time is over, or a stranger
+		unix.Nanosleep(&pause, nil)
+		for _, s := range m.streams {
+			for s.receiveOne() {
+			}
 		}
-		s.noteOverflow(oob[:oobn])
-		s.arrived(binary.BigEndian.Uint64(b[:]), netlab.ReceiveTime(oob[:oobn]).UnixNano())
 	}
+}
+
+// receiveOne reads one packet, and reports whether there may be more.
+func (s *stream) receiveOne() bool {
+	n, oobn, _, _, err := unix.Recvmsg(s.to, s.buffer[:], s.oob[:], unix.MSG_DONTWAIT)
+	if err != nil {
+		return err == unix.EINTR
+	}
+	if n == 8 { // else from a stranger
+		s.noteOverflow(s.oob[:oobn])
+		s.arrived(binary.BigEndian.Uint64(s.buffer[:]), netlab.ReceiveTime(s.oob[:oobn]).UnixNano())
+	}
+	return true
 }
 
 // noteOverflow reads how many packets the socket has dropped (SO_RXQ_OVFL).
