@@ -65,7 +65,7 @@ func level(e router.Event) slog.Level {
 		if e.To == "contested" {
 			return slog.LevelWarn
 		}
-	case "interface":
+	case "interface", "check":
 		if e.To == "down" {
 			return slog.LevelWarn
 		}

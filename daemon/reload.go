@@ -40,6 +40,9 @@ func loadConfig(file string) (*config.Config, error) {
 func (d *process) reload(ctx context.Context) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
+	// The guardian, if there is one, is who the service manager listens to.
+	d.loop.post(func(time.Time) { d.guard.Reloading() })
+	defer d.loop.post(func(time.Time) { d.guard.Ready() })
 	// RELOADING=1 wants the time on CLOCK_MONOTONIC with it (sd_notify(3)).
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // cannot fail

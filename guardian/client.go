@@ -153,6 +153,9 @@ func (c *Client) Hello(h Hello) {
 // counts.
 func (c *Client) Ready() { c.send("ready", &message{kind: kindReady}, -1) }
 
+// Reloading says that the configuration is being read again; Ready follows.
+func (c *Client) Reloading() { c.send("reloading", &message{kind: kindReloading}, -1) }
+
 // Stopping says that the hand-over has begun.
 func (c *Client) Stopping() { c.send("stopping", &message{kind: kindStopping}, -1) }
 

@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // newLogger returns a logger whose lines look like the router process' own.
@@ -89,4 +91,11 @@ func (m *manager) tell(state string) {
 	}
 	_ = m.conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
 	_, _ = m.conn.Write([]byte(state)) // as sd_notify: nothing depends on it
+}
+
+// monotonic is the time that a manager compares a reload with (sd_notify(3)).
+func monotonic() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // cannot fail
+	return time.Duration(now.Nano())
 }

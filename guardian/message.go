@@ -31,6 +31,7 @@ const (
 	kindStopping                  // it has begun to hand over, by order
 	kindEnded                     // it has handed over; only its end is to come
 	kindDying                     // it panics; only its end is to come
+	kindReloading                 // it reads its configuration again; ready follows
 )
 
 // Hello is how the router process wants to be watched, and how its log looks,
@@ -122,7 +123,7 @@ func parse(b []byte) (m message, err error) {
 	r := reader{rest: b[2:]}
 	m.kind = kind(b[1])
 	switch m.kind {
-	case kindHeartbeat, kindReady, kindStopping, kindDying:
+	case kindHeartbeat, kindReady, kindStopping, kindDying, kindReloading:
 	case kindEnded:
 		m.most = r.duration()
 	case kindHello:

@@ -26,6 +26,7 @@ var messages = []struct {
 	{"descriptor withdrawn", message{kind: kindPort, loan: Loan{Port: 2, FD: -1}}, "01 04 0002 00 00"},
 	{"ready", message{kind: kindReady}, "01 05"},
 	{"stopping", message{kind: kindStopping}, "01 06"},
+	{"reloading", message{kind: kindReloading}, "01 09"},
 	{"ended", message{kind: kindEnded, most: time.Second}, "01 07 000000003b9aca00"},
 	{"dying", message{kind: kindDying}, "01 08"},
 }
@@ -60,7 +61,7 @@ func TestMalformedMessages(t *testing.T) {
 		"empty":              "",
 		"another version":    "0202",
 		"kind 0":             "0100",
-		"a kind too many":    "0109",
+		"a kind too many":    "010a",
 		"watchdog 0":         "0101 0000000000000000 00 00 00",
 		"negative watchdog":  "0101 8000000000000000 00 00 00",
 		"a flag of 2":        "0104 0000 00 02",

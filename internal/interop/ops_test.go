@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -337,4 +338,34 @@ func TestBadReloadChangesNothing(t *testing.T) {
 			t.Errorf("from %+v to %+v: want no change", before[i], after)
 		}
 	}
+}
+
+// The guardian is the process that a service manager knows, and listens to.
+func TestServiceManagerHearsOfAReload(t *testing.T) {
+	dir, err := os.MkdirTemp("", "vr") // a socket's path must be short
+	must(t, err)
+	defer os.RemoveAll(dir)
+	socket := filepath.Join(dir, "n")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	must(t, err)
+	defer c.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	hear := func(want string) {
+		t.Helper()
+		buffer := make([]byte, 1024)
+		must(t, c.SetReadDeadline(time.Now().Add(patience)))
+		n, err := c.Read(buffer)
+		if err != nil || !strings.HasPrefix(string(buffer[:n]), want) {
+			t.Fatalf("the manager was told %q (%v), want %q", buffer[:n], err, want)
+		}
+	}
+	r := newRig(t)
+	v := r.vrouter("r1", interfaces(numberFirst)+gateways(150, opsInterval.String()))
+	v.start()
+	hear("READY=1")
+	must(t, v.process.Signal(syscall.SIGHUP))
+	hear("RELOADING=1\nMONOTONIC_USEC=")
+	hear("READY=1")
+	must(t, v.process.Signal(syscall.SIGTERM))
+	hear("STOPPING=1")
 }
