@@ -44,6 +44,7 @@ type loop struct {
 	queues   [dataplane.NumClasses]*worker.Queue
 	pending  *worker.Queue // packets of the local stack without a neighbour
 	requests chan func(now time.Time)
+	workers  []*worker.Worker // set before run
 
 	late    histogram // of Advance behind its deadline
 	longest atomic.Int64
@@ -140,11 +141,27 @@ func (l *loop) flooded() {
 	})
 }
 
+// behindMost is how long a worker may leave frames unread, an answer perhaps,
+// before a silence is none.
+const behindMost = int64(500 * time.Microsecond)
+
+// unheard tells the router where answers may have come that nobody has read.
+func (l *loop) unheard() {
+	for _, w := range l.workers {
+		if w.Behind(behindMost) {
+			now, _ := l.clock.now()
+			l.driver.carryOut(l.router.Unheard(now))
+			return
+		}
+	}
+}
+
 // advance runs what is due, and notes how late it was.
 func (l *loop) advance() {
 	if l.router.Asking() { // an answer that is here must not count as none
 		l.drain(dataplane.ClassARP, turnUrgent)
 		l.drain(dataplane.ClassND, turnUrgent)
+		l.unheard()
 	}
 	deadline := l.router.Deadline()
 	now, _ := l.clock.now()

@@ -233,6 +233,7 @@ func (d *process) openWorker(inputs []worker.Input) error {
 		return err
 	}
 	d.workers = append(d.workers, w)
+	d.loop.workers = d.workers
 	return nil
 }
 

@@ -57,7 +57,8 @@ type flood struct {
 	hold      time.Duration
 	heldUntil time.Time
 	told      time.Time
-	taught    int // how often the master was made to speak from the virtual MAC
+	taught    int       // how often the master was made to speak from the virtual MAC,
+	taughtAt  time.Time // since then
 
 	counters floodCounters
 }

@@ -147,6 +147,25 @@ func TestALateDeadlineIsNoSilence(t *testing.T) {
 	}
 }
 
+// Nor is it one while frames are unread.
+func TestUnreadFramesAreNoSilence(t *testing.T) {
+	s := newFlooded(t, floodedBackup)
+	s.run("flood lan lan4")
+	s.turn(s.router.Unheard(s.now)) // nothing is due
+	for range 10 {
+		s.now = s.router.Deadline()
+		s.turn(s.router.Unheard(s.now))
+		s.advanceOnce()
+	}
+	if n := s.count("who-has 192.0.2.3"); n != 11 || s.router.virtual[0].machine.State() != vrrp.Backup {
+		t.Errorf("%d questions, and it is %v", n, s.router.virtual[0].machine.State())
+	}
+	s.advance(10 * time.Millisecond)
+	if s.count("forward in lan") != 1 {
+		t.Error("it does not take over when all was read")
+	}
+}
+
 func TestFramesAreNotKeptForLong(t *testing.T) {
 	s := newFlooded(t, floodedBackup)
 	s.run("flood lan lan4")

@@ -29,10 +29,12 @@ const (
 	inquiryQuiet    = 100 * time.Millisecond
 )
 
-// How often an inquiry has the master speak from one virtual MAC, and from all.
+// How often, within a time, an inquiry has the master speak from one virtual MAC,
+// and from all.
 const (
-	taughtOne = 3
-	taughtAll = 64
+	taughtWithin = 50 * time.Millisecond
+	taughtOne    = 3
+	taughtAll    = 64
 )
 
 // inquiry asks one station, the master of one or many virtual routers on a
@@ -49,7 +51,8 @@ type inquiry struct {
 	notBefore time.Time // the pause is over
 	used      time.Time // a frame came last
 	due       time.Time // of the next question, a decision, or the end
-	taught    int
+	taught    int       // how often it was made to speak from virtual MACs
+	taughtAt  time.Time // since then
 }
 
 // inquire sees to it that a master is asked, for a frame that has come now.
@@ -88,6 +91,18 @@ func (r *Router) Asking() bool {
 		}
 	}
 	return false
+}
+
+// Unheard tells that answers may have come that were not read yet: a silence that
+// ends now is none.
+func (r *Router) Unheard(now time.Time) []Action {
+	r.begin(now)
+	for _, q := range r.inquiries {
+		if waiting, _ := r.waiting(q); waiting && q.tries > 0 && due(q.due, now) {
+			r.question(now, q)
+		}
+	}
+	return r.end(now)
 }
 
 // ask sends the next question.
@@ -230,9 +245,6 @@ func (r *Router) endInquiries(now time.Time) {
 	r.inquiries = left
 	for _, v := range r.virtual {
 		v.flood.kept.free()
-		if v.flood.kept.used == 0 {
-			v.flood.taught = 0
-		}
 	}
 }
 
@@ -265,7 +277,7 @@ func (r *Router) answered(now time.Time, port uint16, addr netip.Addr) {
 	r.eachAsking(q.key, func(v *virtual) {
 		if v.flood.kept.used > 0 {
 			r.tellFlood(now, v)
-			r.teach(q, v)
+			r.teach(now, q, v)
 		}
 	})
 	r.alive(now, q, asked)
@@ -273,7 +285,13 @@ func (r *Router) answered(now time.Time, port uint16, addr netip.Addr) {
 
 // teach ends a flood: the master lives, so it answers for the virtual address,
 // from the virtual MAC, and the switch learns where that is.
-func (r *Router) teach(q *inquiry, v *virtual) {
+func (r *Router) teach(now time.Time, q *inquiry, v *virtual) {
+	if now.Sub(q.taughtAt) >= taughtWithin {
+		q.taughtAt, q.taught = now, 0
+	}
+	if !v.flood.taughtAt.Equal(q.taughtAt) {
+		v.flood.taughtAt, v.flood.taught = q.taughtAt, 0
+	}
 	if v.flood.taught >= taughtOne || q.taught >= taughtAll {
 		return
 	}

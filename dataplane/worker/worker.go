@@ -55,6 +55,7 @@ type Worker struct {
 // load is what a worker tells of itself; it alone writes.
 type load struct {
 	frames, forwarded, batches, busy atomic.Uint64
+	served                           atomic.Int64 // when the last batch was read
 }
 
 // Load is how busy a worker has been since it started.
@@ -201,6 +202,7 @@ func (w *Worker) round() bool {
 // receiver until the next Receive, so everything leaves here or is copied.
 func (w *Worker) serve(in uint16, frames []packet.Frame) {
 	w.now = BootTime()
+	w.load.served.Store(w.now)
 	w.forward.Begin(w.cfg.Snapshot.Load(), w.now)
 	sent := 0
 	for i := range frames {
@@ -278,6 +280,23 @@ func (w *Worker) Load() Load {
 		Frames: w.load.frames.Load(), Forwarded: w.load.forwarded.Load(),
 		Batches: w.load.batches.Load(), BusyNS: w.load.busy.Load(),
 	}
+}
+
+// Behind reports whether frames wait in a receive queue although the worker has
+// read none for the given time, in nanoseconds: it does not get to run. Safe from
+// any goroutine while the receivers are open.
+func (w *Worker) Behind(most int64) bool {
+	if BootTime()-w.load.served.Load() <= most {
+		return false
+	}
+	for i := range w.cfg.Inputs {
+		fd := w.cfg.Inputs[i].Receiver.FD()
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} // a negative one is ignored
+		if n, err := unix.Poll(fds, 0); err == nil && n > 0 && fds[0].Revents&unix.POLLIN != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // BootTime returns CLOCK_BOOTTIME in nanoseconds: unlike the monotonic clock
