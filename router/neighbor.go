@@ -54,10 +54,26 @@ func (r *Router) neighActions(actions []neigh.Action) {
 	}
 }
 
-// solicit asks for a neighbour, from the address that it can answer.
+// virtualWith returns the virtual router of a port that has an address, or nil.
+func (r *Router) virtualWith(port uint16, addr netip.Addr) *virtual {
+	for _, v := range r.virtual {
+		if v.port == port && v.has(addr) {
+			return v
+		}
+	}
+	return nil
+}
+
+// solicit asks for a neighbour, from the address that it can answer. Where that
+// is a virtual one, as an owner's is, the question tells the virtual MAC too, and
+// nobody but the Master may ask: hosts learn from it (RFC 9568 8.1.2, 8.2.2).
 func (r *Router) solicit(s neigh.Solicit) {
 	f := r.ifaces[s.Key.Port]
 	src, ok := f.source(s.Key.Addr)
+	mac := f.state.MAC
+	if v := r.virtualWith(f.port, src); ok && v != nil {
+		mac, ok = v.mac, v.machine.Answers()
+	}
 	if !ok {
 		r.counters.noAddress++
 		return
@@ -65,13 +81,13 @@ func (r *Router) solicit(s neigh.Solicit) {
 	var frame []byte
 	switch {
 	case src.Is4() && s.MAC.IsZero():
-		frame = arp.Request(f.state.MAC, src, s.Key.Addr)
+		frame = arp.Request(mac, src, s.Key.Addr)
 	case src.Is4():
-		frame = arp.UnicastRequest(f.state.MAC, src, s.MAC, s.Key.Addr)
+		frame = arp.UnicastRequest(mac, src, s.MAC, s.Key.Addr)
 	case s.MAC.IsZero():
-		frame = ndp.Solicit(f.state.MAC, src, s.Key.Addr)
+		frame = ndp.Solicit(mac, src, s.Key.Addr)
 	default:
-		frame = ndp.UnicastSolicit(f.state.MAC, src, s.MAC, s.Key.Addr)
+		frame = ndp.UnicastSolicit(mac, src, s.MAC, s.Key.Addr)
 	}
 	r.do(Transmit{f.port, frame})
 }

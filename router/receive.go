@@ -91,7 +91,7 @@ func (r *Router) receiveARP(now time.Time, in uint16, eth packet.Ethernet) {
 	}
 	evidence := neigh.Unsolicited
 	switch {
-	case p.Op == arp.OpReply && eth.Dst() == f.state.MAC:
+	case p.Op == arp.OpReply && r.isOwnMAC(f, eth.Dst()):
 		evidence = neigh.Reply
 	case p.Op == arp.OpRequest && r.answersFor(f, p.TargetIP):
 		evidence = neigh.Request
