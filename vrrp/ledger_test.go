@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -18,7 +19,7 @@ func TestLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	functions := functionNames(t)
+	functions, bugs := functionNames(t), plantedBugs(t)
 	quoted := regexp.MustCompile("`([^`]*)`")
 	rows := 0
 	for number, line := range strings.Split(string(text), "\n") {
@@ -30,6 +31,12 @@ func TestLedger(t *testing.T) {
 			continue
 		}
 		rows++
+		for _, m := range inQuotes.FindAllStringSubmatch(cells[4], -1) {
+			if _, planted := bugs[m[1]]; !planted {
+				t.Errorf("line %d: no planted bug %q", number+1, m[1])
+			}
+			bugs[m[1]] = true
+		}
 		excused := strings.Contains(cells[3], "**outside**") || strings.Contains(cells[3], "**not yet**")
 		tests := quoted.FindAllStringSubmatch(cells[4], -1)
 		if excused != (len(tests) == 0) {
@@ -53,9 +60,32 @@ func TestLedger(t *testing.T) {
 			}
 		}
 	}
+	for bug, named := range bugs {
+		if !named {
+			t.Errorf("no row names the planted bug %q", bug)
+		}
+	}
 	if rows < 60 {
 		t.Errorf("only %d rows found", rows)
 	}
+}
+
+var inQuotes = regexp.MustCompile(`"([^"]*)"`)
+
+// plantedBugs returns the names of the bugs that internal/planted plants: the
+// first line of each block of its list.
+func plantedBugs(t *testing.T) map[string]bool {
+	text, err := os.ReadFile("../internal/planted/testdata/vrrp.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bugs := map[string]bool{}
+	for _, block := range strings.Split(string(text), "\n\n") {
+		if name, _, _ := strings.Cut(block, "\n"); !strings.HasPrefix(name, "#") {
+			bugs[name] = false
+		}
+	}
+	return bugs
 }
 
 // isTest reports whether a name is a test's, with its package or without.
@@ -67,8 +97,10 @@ func isTest(name string) bool {
 // included, and those of packages beside it as "package.name".
 func functionNames(t *testing.T) map[string]bool {
 	names := map[string]bool{}
-	for _, directory := range []string{"router", "ndp", "mcast"} {
-		addFunctionNames(t, names, "../"+directory, directory+".")
+	for _, directory := range []string{
+		"router", "ndp", "mcast", "arp", "rib", "config", "dataplane", "guardian", "internal/probe",
+	} {
+		addFunctionNames(t, names, "../"+directory, path.Base(directory)+".")
 	}
 	addFunctionNames(t, names, ".", "")
 	return names
