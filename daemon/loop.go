@@ -81,6 +81,8 @@ func (l *loop) run(stopped func() bool) {
 	runtime.LockOSThread()
 	defer close(l.done)
 	l.realtime()
+	l.guard.Live()
+	defer l.guard.Leave()
 	now, _ := l.clock.now()
 	l.driver.carryOut(l.router.Start(now))
 	for {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,9 @@ func child(what string) int {
 	say, fd := sayTo(os.Getenv(socketVariable))
 	asked := make(chan os.Signal, 4)
 	signal.Notify(asked, unix.SIGTERM, unix.SIGHUP)
+	runtime.LockOSThread()
+	c.Live()
+	defer c.Leave()
 	c.Hello(Hello{Watchdog: 200 * time.Millisecond, JSON: what == "logs json"})
 	c.Lend(Loan{Port: 1, FD: fd})
 	c.Will(will("a"))

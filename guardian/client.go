@@ -19,8 +19,11 @@ const (
 	routerMark   = "router:"
 )
 
-// inherited is the descriptor on which the router process finds its guardian.
-const inherited = 3
+// The descriptors on which the router process finds its guardian.
+const (
+	inherited         = 3
+	inheritedLifeline = 4
+)
 
 // Role is what a process of the program is.
 type Role int
@@ -47,6 +50,7 @@ func TakeRole() Role {
 		return RoleGuardian
 	case is(routerMark, os.Getppid()):
 		unix.CloseOnExec(inherited)
+		unix.CloseOnExec(inheritedLifeline)
 		return RoleRouter
 	}
 	return RoleNone
@@ -74,6 +78,7 @@ type Client struct {
 	interval int64 // of heartbeats, in ns
 	next     int64 // boot time at which one is due
 	pending  []pending
+	lifeline *lifeline // nil: the guardian hears of the end by the socket
 }
 
 // pending is a message that could not be sent yet. A later one of the same key
@@ -94,12 +99,26 @@ func Inherit() (*Client, error) {
 	if kind, err := unix.GetsockoptInt(inherited, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_SEQPACKET {
 		return nil, errors.New("the guardian's socket is not there: start \"vrouter run\"")
 	}
-	high, err := unix.FcntlInt(inherited, unix.F_DUPFD_CLOEXEC, lastFD)
+	line, err := openLifeline(inheritedLifeline)
 	if err != nil {
-		return newClient(inherited) // the limit on descriptors is low: as well, but later heard of
+		return nil, err
 	}
-	unix.Close(inherited)
-	return newClient(high)
+	unix.Close(inheritedLifeline)
+	c, err := newClient(lastDescriptor(inherited))
+	if err == nil {
+		c.lifeline = line
+	}
+	return c, err
+}
+
+// lastDescriptor moves a descriptor up.
+func lastDescriptor(fd int) int {
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lastFD)
+	if err != nil {
+		return fd // the limit on descriptors is low: as well, but later heard of
+	}
+	unix.Close(fd)
+	return high
 }
 
 func newClient(fd int) (*Client, error) {
@@ -185,6 +204,22 @@ func (c *Client) Dying() {
 	if c != nil {
 		m := message{kind: kindDying}
 		_ = unix.Sendto(c.fd, m.append(nil), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil) // it sees the end, too
+	}
+}
+
+// Live ties the guardian's watch to the calling thread, which must be locked:
+// it hears of the thread's end before the kernel has undone the process. It is
+// called before Ready.
+func (c *Client) Live() {
+	if c != nil && c.lifeline != nil {
+		c.lifeline.hold()
+	}
+}
+
+// Leave undoes Live: the thread may end.
+func (c *Client) Leave() {
+	if c != nil && c.lifeline != nil {
+		c.lifeline.release()
 	}
 }
 

@@ -21,6 +21,10 @@ type process struct {
 	inbox  inbox
 	estate *estate
 
+	lifeline *lifeline
+	died     int           // eventfd: the lifeline's owner has died
+	waited   chan struct{} // closed when nobody waits for the lifeline any more; nil: nobody does
+
 	patience patience
 	began    int64 // boot time
 	ready    bool
@@ -75,11 +79,23 @@ func (g *guardian) start() (*process, error) {
 		return nil, fmt.Errorf("socket for the router process: %w", err)
 	}
 	defer unix.Close(pair[1])
-	r := &process{socket: pair[0], pidfd: -1, log: g.log, estate: newEstate(), began: bootTime()}
+	line, lineFD, err := newLifeline()
+	if err != nil {
+		unix.Close(pair[0])
+		return nil, err
+	}
+	defer unix.Close(lineFD)
+	died, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		line.close()
+		unix.Close(pair[0])
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	r := &process{lifeline: line, died: died, socket: pair[0], pidfd: -1, log: g.log, estate: newEstate(), began: bootTime()}
 	r.inbox.init()
 	r.pid, err = syscall.ForkExec(g.o.Path, g.o.Args, &syscall.ProcAttr{
 		Env:   append(g.o.Env[:len(g.o.Env):len(g.o.Env)], marker+"="+routerMark+strconv.Itoa(unix.Getpid())),
-		Files: []uintptr{0, 1, 2, uintptr(pair[1])},
+		Files: []uintptr{0, 1, 2, uintptr(pair[1]), uintptr(lineFD)},
 		Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &r.pidfd},
 	})
 	if err == nil && r.pidfd < 0 {
@@ -87,7 +103,7 @@ func (g *guardian) start() (*process, error) {
 		unix.Kill(r.pid, unix.SIGKILL)
 	}
 	if err != nil {
-		unix.Close(r.socket)
+		r.close()
 		return nil, fmt.Errorf("starting the router process (%s): %w", g.o.Path, err)
 	}
 	return r, nil
@@ -103,6 +119,7 @@ func (g *guardian) watch(r *process) (why string, late time.Duration) {
 			{Fd: int32(r.pidfd), Events: unix.POLLIN},
 			{Fd: int32(r.socket), Events: unix.POLLIN},
 			{Fd: int32(g.signals.wake), Events: unix.POLLIN},
+			{Fd: int32(r.died), Events: unix.POLLIN},
 		}
 		poll(fds, asked)
 		now := bootTime()
@@ -113,7 +130,7 @@ func (g *guardian) watch(r *process) (why string, late time.Duration) {
 		if fds[2].Revents != 0 || g.hangup {
 			g.take(r)
 		}
-		if why := g.verdict(r, fds[0].Revents != 0, now); why != "" {
+		if why := g.verdict(r, fds[0].Revents != 0 || fds[3].Revents != 0, now); why != "" {
 			return why, late
 		}
 	}
@@ -201,6 +218,7 @@ func (g *guardian) obey(r *process, m *message) {
 		}
 	case kindReady:
 		r.ready = true
+		r.follow()
 		g.log.Debug("the router process is ready", "pid", r.pid, "watchdog", r.patience.watchdog)
 		g.manager.tell("READY=1\nSTATUS=The router process is running")
 		g.take(r)
@@ -276,9 +294,33 @@ func (g *guardian) bury(r *process) {
 	}
 }
 
+// follow starts to wait for the lifeline, from a thread of its own.
+func (r *process) follow() {
+	if r.waited != nil {
+		return // ready for a second time
+	}
+	r.waited = make(chan struct{})
+	go func() {
+		defer close(r.waited)
+		runtime.LockOSThread()
+		realtime(r.log)
+		if r.lifeline.wait() {
+			_, _ = unix.Write(r.died, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // never full
+		}
+	}()
+}
+
 func (r *process) close() {
+	if r.waited != nil {
+		r.lifeline.cut()
+		<-r.waited
+	}
+	r.lifeline.close()
+	unix.Close(r.died)
 	unix.Close(r.socket)
-	unix.Close(r.pidfd)
+	if r.pidfd >= 0 {
+		unix.Close(r.pidfd)
+	}
 }
 
 // describe says how a process ended.

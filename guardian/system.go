@@ -38,17 +38,22 @@ func poll(fds []unix.PollFd, timeout time.Duration) {
 // ordinary ones.
 func calm(log *slog.Logger) {
 	runtime.LockOSThread()
-	// Before the control loop, which has priority 1: it is what is watched.
+	realtime(log)
+	// On fault: what has never been used need not be there. Not what is mapped
+	// later: beyond the limit that would fail, and end the guardian.
+	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_ONFAULT); err != nil {
+		log.Debug("guardian may be paged out", "error", err, "remedy", "raise the limit on locked memory (LimitMEMLOCK), or grant CAP_IPC_LOCK")
+	}
+}
+
+// realtime asks for real-time scheduling of the calling thread, before the
+// control loop, which has priority 1: it is what is watched.
+func realtime(log *slog.Logger) {
 	attr := unix.SchedAttr{
 		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 2, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
 	}
 	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
 		log.Debug("guardian without real-time scheduling", "error", err, "remedy", "grant CAP_SYS_NICE")
-	}
-	// On fault: what has never been used need not be there. Not what is mapped
-	// later: beyond the limit that would fail, and end the guardian.
-	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_ONFAULT); err != nil {
-		log.Debug("guardian may be paged out", "error", err, "remedy", "raise the limit on locked memory (LimitMEMLOCK), or grant CAP_IPC_LOCK")
 	}
 }
 
