@@ -66,7 +66,7 @@ func interfaceNotes(n *router.InterfaceStatus) (notes []cell) {
 		notes = append(notes, text(joined(n.Addresses, " ")))
 	}
 	if n.RA != nil {
-		from := "none while no virtual router is Master here"
+		from := "from nobody while no virtual router is Master here"
 		if len(n.RA.From) > 0 {
 			from = "from " + joined(n.RA.From, " ")
 		}
