@@ -31,7 +31,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "failover:", err)
 		os.Exit(2)
 	}
-	if err := netlab.Run(context.Background(), os.Stdout, os.Stderr, o.run); err != nil {
+	if o.from != "" {
+		err = o.again()
+	} else {
+		err = netlab.Run(context.Background(), os.Stdout, os.Stderr, o.run)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "failover:", err)
 		os.Exit(1)
 	}
@@ -47,6 +52,7 @@ type options struct {
 	binary    string // vrouter; empty: built from the sources
 	output    string // files' path without extension; empty: none
 	page      string // the Markdown page; empty: none
+	from      string // the JSON file of an earlier run, to write its page again; empty: measure
 	verbose   bool
 }
 
@@ -62,6 +68,7 @@ func parseOptions(args []string) (*options, error) {
 	set.StringVar(&o.binary, "vrouter", "", "the vrouter program (default: it is built)")
 	set.StringVar(&o.output, "o", "build/failover", "write FILE.json and FILE.csv; empty: do not")
 	set.StringVar(&o.page, "page", "", "write a Markdown page, as docs/bench/failover.md")
+	set.StringVar(&o.from, "from", "", "do not measure: print the table, and write the page, of an earlier run's FILE.json")
 	set.BoolVar(&o.verbose, "v", false, "print each repetition")
 	if err := set.Parse(args); err != nil {
 		return nil, err
@@ -117,6 +124,17 @@ func kindNames() (list []string) {
 
 // spareProcessors is for how many threads more there is room at one time.
 const spareProcessors = 8
+
+// again prints and writes what an earlier run has measured.
+func (o *options) again() error {
+	rep, err := readReport(o.from)
+	if err != nil {
+		return err
+	}
+	fmt.Println(rep.table())
+	o.output = "" // it is there
+	return rep.write(o)
+}
 
 // program is the vrouter program that is measured.
 var program string

@@ -38,7 +38,6 @@ type report struct {
 	versions map[string]string
 	absent   map[string]string
 	rows     []*row
-	left     int
 }
 
 func newReport(o *options) *report {
@@ -302,19 +301,60 @@ func (rep *report) write(o *options) error {
 	return os.WriteFile(o.page, []byte(rep.markdown()), 0o644)
 }
 
+// measurement is the JSON file.
+type measurement struct {
+	Begin    time.Time         `json:"begin"`
+	End      time.Time         `json:"end"`
+	Kernel   string            `json:"kernel"`
+	CPUs     int               `json:"cpus"`
+	Repeat   int               `json:"repeat"`
+	Versions map[string]string `json:"versions"`
+	Absent   map[string]string `json:"not_measured"`
+	Rows     []record          `json:"rows"`
+}
+
 func (rep *report) writeJSON(path string) error {
-	var records []record
-	for _, w := range rep.inOrder() {
-		records = append(records, w.record())
+	m := measurement{
+		Begin: rep.begin.UTC(), End: rep.end.UTC(), Kernel: rep.kernel, CPUs: rep.cpus, Repeat: rep.repeat,
+		Versions: rep.versions, Absent: rep.absent,
 	}
-	text, err := json.MarshalIndent(map[string]any{
-		"begin": rep.begin.UTC(), "end": rep.end.UTC(), "kernel": rep.kernel, "cpus": rep.cpus, "versions": rep.versions,
-		"not_measured": rep.absent, "rows": records,
-	}, "", "  ")
+	for _, w := range rep.inOrder() {
+		m.Rows = append(m.Rows, w.record())
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
+// readReport reads what writeJSON has written. Targets and verdicts are those
+// of this program.
+func readReport(path string) (*report, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var m measurement
+	if err := json.Unmarshal(text, &m); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	rep := &report{
+		begin: m.Begin, end: m.End, kernel: m.Kernel, cpus: m.CPUs, repeat: m.Repeat,
+		versions: m.Versions, absent: m.Absent,
+	}
+	for _, r := range m.Rows {
+		i := slices.IndexFunc(events, func(e *event) bool { return e.id == r.Event })
+		j := slices.IndexFunc(kinds, func(k *kind) bool { return k.name == r.Daemon })
+		if i < 0 || j < 0 {
+			return nil, fmt.Errorf("%s: no event %q or no daemon %q", path, r.Event, r.Daemon)
+		}
+		rep.rows = append(rep.rows, &row{
+			kind: kinds[j], event: events[i], interval: time.Duration(r.IntervalMS * float64(time.Millisecond)),
+			Results: r.Results, Failures: r.Repeated,
+		})
+	}
+	return rep, nil
 }
 
 func (rep *report) writeCSV(path string) error {

@@ -37,7 +37,9 @@ func skew(interval time.Duration) time.Duration {
 // silence is the time that the backup waits for a silent master.
 func silence(interval time.Duration) time.Duration { return 3*interval + skew(interval) }
 
-func plannedTarget(time.Duration) target { return target{0, 0, peerRouters, noLimit} }
+// plannedTarget has no limit of owners: for the moment of a handover, and until
+// two masters hear each other, both answer; what counts is that nothing is lost.
+func plannedTarget(time.Duration) target { return target{0, 0, noLimit, noLimit} }
 
 func killTarget(interval time.Duration) target {
 	return target{noLimit, 0, peerRouters, skew(interval) + slack}
