@@ -42,7 +42,7 @@ import (
 type Config struct {
 	MaxEntries      int           // entries in all, kept ones beyond it not counted; default 16384
 	MaxIncomplete   int           // per port: unanswered resolutions (RFC 6583 6.2); default 512
-	MaxWaiting      int           // packets that wait for one neighbour; default 16
+	MaxWaiting      int           // packets that wait for one neighbour; default 100
 	MaxWaitingBytes int           // bytes of all packets that wait; default 4 MiB
 	SolicitRate     int           // per port: new resolutions and, apart from them, first probes a second; default 500
 	SolicitBurst    int           // per port: how many of them at once; default 250
@@ -69,7 +69,7 @@ func (c Config) withDefaults() Config {
 	}
 	number(&c.MaxEntries, 16384)
 	number(&c.MaxIncomplete, 512)
-	number(&c.MaxWaiting, 16) // a TCP initial window (10) and a little more
+	number(&c.MaxWaiting, 100) // 100 ms of a stream of 1000 a second: what a new Master needs to learn whom it serves
 	number(&c.MaxWaitingBytes, 4<<20)
 	number(&c.SolicitRate, 500)
 	number(&c.SolicitBurst, 250)
