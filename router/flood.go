@@ -7,6 +7,7 @@ import (
 
 	"vrouter/neigh"
 	"vrouter/packet"
+	"vrouter/rib"
 	"vrouter/vrrp"
 )
 
@@ -187,6 +188,51 @@ func (r *Router) proves(key neigh.Key) {
 			r.dirty = true
 		}
 	}
+}
+
+// prepare resolves whom the kept packets go to, as it seems that the master is
+// gone: a Backup hardly knows its neighbours, and only few packets may wait for
+// one. Gateways are known already (nextHops).
+func (r *Router) prepare(now time.Time, v *virtual) {
+	q := &v.flood.kept
+	for i := range min(q.used, preparedMax) {
+		dst, ok := destination(q.slots[(q.head+i)%keptFrames].data)
+		if !ok || v.has(dst) {
+			continue
+		}
+		best, ok := r.table.Lookup(dst)
+		if !ok || best.Type != rib.Unicast || len(best.NextHops) != 1 || best.NextHops[0].Via.IsValid() {
+			continue
+		}
+		key := neigh.Key{Port: best.NextHops[0].Port, Addr: dst}
+		if _, known := r.cache.Lookup(key); !known && r.ifaces[key.Port].state.Up {
+			r.neighActions(r.cache.Resolve(now, key, neigh.Waiting{}))
+		}
+	}
+}
+
+// preparedMax is how many of the packets are looked at.
+const preparedMax = 64
+
+// destination returns where the packet in a frame goes.
+func destination(frame []byte) (netip.Addr, bool) {
+	eth, ok := packet.ParseEthernet(frame)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	switch eth.Type() {
+	case packet.EtherTypeIPv4:
+		ip, ok := packet.ParseIPv4(eth.Payload())
+		if ok {
+			return ip.Dst(), true
+		}
+	case packet.EtherTypeIPv6:
+		ip, ok := packet.ParseIPv6(eth.Payload())
+		if ok {
+			return ip.Dst(), !ip.Dst().IsLinkLocalUnicast()
+		}
+	}
+	return netip.Addr{}, false
 }
 
 // release ends the waiting of what is kept: there is another master now. Where

@@ -236,6 +236,33 @@ func TestWhoIsNotAsked(t *testing.T) {
 	}
 }
 
+// When the first question has no answer, the neighbours that the packets go to
+// are asked for, each once.
+func TestNeighboursOfFloodedPacketsAreResolvedMeanwhile(t *testing.T) {
+	wan := "[[interface]]\nname = \"wan\"\nattach = \"af_packet\"\ndevice = \"eth2\"\naddresses = [\"203.0.113.2/24\"]\n"
+	route := "[[route]]\nto = \"198.51.100.0/24\"\nvia = [\"203.0.113.7\"]\n"
+	s := newFlooded(t, wan+route+floodedBackup)
+	s.run("up wan")
+	for _, to := range []string{"203.0.113.9", "203.0.113.9", "203.0.113.10", "198.51.100.1", "192.0.2.1", "10.0.0.1"} {
+		s.run("flood lan lan4 to=" + to)
+	}
+	s.trace.Reset()
+	s.advance(time.Millisecond)
+	if s.count("wan <") > 0 {
+		t.Error("neighbours are asked for while the Master may still answer")
+	}
+	s.advance(2 * time.Millisecond)
+	trace := s.trace.String()
+	for _, who := range []string{"who-has 203.0.113.9 ", "who-has 203.0.113.10 "} {
+		if strings.Count(trace, who) != 1 {
+			t.Errorf("%sis asked %d times", who, strings.Count(trace, who))
+		}
+	}
+	if strings.Count(trace, "wan <") != 2 {
+		t.Errorf("others are asked for:\n%s", trace)
+	}
+}
+
 // A master that is replaced may be asked all the same by who does not preempt:
 // preemption is about masters that live.
 func TestPreemptionDoesNotMatterForAMasterThatIsGone(t *testing.T) {

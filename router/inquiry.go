@@ -111,6 +111,9 @@ func (r *Router) ask(now time.Time, q *inquiry) {
 		q.first = now
 	}
 	q.tries++
+	if q.tries == 2 {
+		r.eachAsking(q.key, func(v *virtual) { r.prepare(now, v) })
+	}
 	r.question(now, q)
 }
 
