@@ -27,6 +27,7 @@ type group struct {
 	name    string
 	members []*virtual // in the order of the configuration
 	master  bool       // as all members were when the group was settled last
+	yieldAt time.Time  // members that are Master still give it up then; zero: see unite
 	force   string     // why the group takes over at once; empty: it does not
 	why     string     // of the last election of a member
 }
@@ -109,12 +110,25 @@ func (g *group) masters() (n int) {
 	return n
 }
 
+// yieldPause is how long members go on as Master after another has heard a
+// better master. That takes over as a whole, too, so they are about to hear it
+// as well, and then yield without a word: a priority 0 that crosses its first
+// advertisement would draw frames for the virtual MAC away from it, and make
+// further routers think that there is no master.
+const yieldPause = 5 * time.Millisecond
+
 // unite makes all members follow what has become of one.
 func (r *Router) unite(now time.Time, g *group) {
 	masters := g.masters()
+	yieldAt := g.yieldAt
+	g.yieldAt = time.Time{}
 	switch {
 	case masters == len(g.members):
 		g.master = true
+	case g.master && masters > 0 && yieldAt.IsZero():
+		g.yieldAt = now.Add(yieldPause)
+	case g.master && masters > 0 && now.Before(yieldAt):
+		g.yieldAt = yieldAt
 	case g.master && masters > 0:
 		g.master = false
 		r.yieldGroup(now, g)

@@ -185,6 +185,9 @@ func (r *Router) Deadline() time.Time {
 			next = earlier(next, r.lastTurn.Add(r.leaseTime/4))
 		}
 	}
+	for _, g := range r.groups {
+		next = earlier(next, g.yieldAt)
+	}
 	for _, q := range r.inquiries {
 		next = earlier(next, q.due)
 	}
@@ -266,6 +269,11 @@ func (r *Router) begin(now time.Time) {
 		for _, v := range r.virtual {
 			r.deafen(v)
 			r.vrrpActions(now, v, v.machine.Resume(now, frozen))
+		}
+	}
+	for _, g := range r.groups {
+		if due(g.yieldAt, now) {
+			r.unite(now, g)
 		}
 	}
 	r.lastTurn = now
