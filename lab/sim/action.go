@@ -14,6 +14,7 @@ type action struct {
 	virtual string        // switchover: of which virtual router; "": all
 	share   float64       // loss: of frames
 	by      time.Duration // step: of the wall clock
+	changes []string      // reload: keys and values of Spec
 }
 
 // String is the command of scenarios that does the same.
@@ -31,6 +32,8 @@ func (a action) String() string {
 		side = fmt.Sprintf(" %v", a.by)
 	case "switchover":
 		side = " " + a.virtual
+	case "reload":
+		side = " " + strings.Join(a.changes, " ")
 	case "cut", "mend", "deaf", "mute", "clear", "partition":
 	default: // done to a whole router
 		side = ""
@@ -87,6 +90,20 @@ func (l *Lab) actProcess(a action, n *Node) bool {
 		n.Thaw()
 	case "step":
 		n.StepWall(a.by)
+	case "ail", "recover":
+		n.Ail(a.kind == "ail")
+	case "drain", "undrain":
+		n.Drain(a.kind == "drain")
+	case "reload":
+		spec := l.checks.members[a.router].spec
+		for i := 0; i+1 < len(a.changes); i += 2 {
+			if err := spec.set(a.changes[i], a.changes[i+1]); err != nil {
+				n.w.checks.report("reload: %v", err)
+			}
+		}
+		if err := n.Reload(spec); err != nil {
+			n.w.checks.report("%s does not reload: %v", n.Name, err)
+		}
 	default:
 		return false
 	}

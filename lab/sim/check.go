@@ -9,11 +9,13 @@ import (
 const (
 	graceMute  = time.Millisecond      // to carry out what a frame has told
 	graceHear  = 20 * time.Microsecond // from a frame in the receive ring to the control plane
+	graceGroup = 10 * time.Millisecond // for all members of a group to do what one does
 	slack      = 20 * time.Millisecond // beyond the protocol's bounds
 	slackV2    = 300 * time.Millisecond
 	early      = 0.98 // clocks are apart by 1 %
 	late       = 1.03
-	transit    = 100 * time.Millisecond // a probe that is not there by then is lost
+	readyLimit = 10100 * time.Millisecond // for whom is never ready
+	transit    = 100 * time.Millisecond   // a probe that is not there by then is lost
 	maxFound   = 20
 	maxRouters = 7
 )
@@ -33,8 +35,8 @@ type checker struct {
 	members []*member
 	bound   time.Duration // 3 x interval + skew + slack, of the slowest
 	hold    time.Duration // how long a planned hand-over may last beyond that
+	quick   time.Duration // the shortest interval that has ever been configured
 	tick    time.Duration
-	exact   bool // no two routers take over at one time: planned changes lose nothing
 
 	faultAt   time.Time // the last fault, or its end
 	plannedAt time.Time
@@ -59,6 +61,10 @@ type member struct {
 	voices   []*voice // by virtual router
 	stopping bool
 	frozenAt time.Time
+	portUp   [2]bool   // as the process knows it
+	ailing   bool      // its health check fails
+	healing  time.Time // until then it may not have been noticed that it succeeds
+	drained  bool
 }
 
 func newChecker(w *World) *checker { return &checker{w: w, faultAt: w.now, plannedAt: w.now} }
@@ -97,15 +103,13 @@ func (c *checker) setBounds() {
 		}
 		c.hold = max(c.hold, m.spec.Drain)
 	}
-	c.exact = true
-	for i, m := range c.members {
-		skew = max(skew, m.spec.skew(longest))
-		for _, o := range c.members[:i] {
-			apart := (m.spec.skew(shortest) - o.spec.skew(shortest)).Abs()
-			c.exact = c.exact && apart > lateness+time.Millisecond+longest/50
-		}
+	for _, m := range c.members {
+		skew = max(skew, m.spec.skew(m.spec.least(), longest))
 	}
-	c.bound = time.Duration(late*float64(3*longest+skew)) + extra + 2*lateness
+	if c.quick == 0 || shortest < c.quick {
+		c.quick = shortest
+	}
+	c.bound = max(c.bound, time.Duration(late*float64(3*longest+skew))+extra+2*lateness)
 	c.hold = max(c.hold, 3*longest/2)
 	if extra == slackV2 {
 		c.hold = max(c.hold, 3*time.Second/2)
@@ -113,18 +117,47 @@ func (c *checker) setBounds() {
 	c.tick = max(shortest/2, 5*time.Millisecond)
 }
 
-// skew is the RFCs' Skew_Time (RFC 9568 6.1; RFC 3768 6.1 in seconds).
-func (s *Spec) skew(interval time.Duration) time.Duration {
+// skew is the RFCs' Skew_Time (RFC 9568 6.1; RFC 3768 6.1 in seconds) at a
+// priority.
+func (s *Spec) skew(priority int, interval time.Duration) time.Duration {
 	if s.Version == 2 {
 		interval = time.Second
 	}
-	return interval * time.Duration(256-s.Priority) / 256
+	return interval * time.Duration(256-priority) / 256
 }
 
 // down is the silence after which a router takes over from a master of the
-// given interval.
+// given interval, at the highest priority that it may have.
 func (s *Spec) down(interval time.Duration) time.Duration {
-	return 3*interval + s.skew(interval)
+	return 3*interval + s.skew(s.Priority, interval)
+}
+
+// least returns the lowest priority that the router may come to.
+func (s *Spec) least() int {
+	if s.Track > 0 || s.Check > 0 {
+		return max(1, s.Priority-max(s.Track, 0)-max(s.Check, 0))
+	}
+	return s.Priority
+}
+
+// exact reports that no two routers would take over at one time: then planned
+// changes lose nothing.
+func (c *checker) exact() bool {
+	var lateness time.Duration
+	for _, m := range c.members {
+		lateness = max(lateness, m.spec.Late)
+	}
+	for i, m := range c.members {
+		for _, o := range c.members[:i] {
+			for k := range m.voices {
+				apart := (m.spec.skew(m.voices[k].priority(), c.quick) - o.spec.skew(o.voices[k].priority(), c.quick)).Abs()
+				if apart <= lateness+time.Millisecond+c.longest()/50 {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }
 
 // begin starts the regular checks.
@@ -169,7 +202,7 @@ func (c *checker) lossOver() { c.faultAt = c.w.now.Add(hostRetry + slack) }
 // network is settled, where others could not go on with the service, or where
 // two successors are equal, it counts as a fault.
 func (c *checker) planned() {
-	served := c.exact && c.settled()
+	served := c.exact() && c.settled()
 	for _, f := range c.w.flows {
 		served = served && c.mustDeliver(f)
 	}
@@ -218,11 +251,33 @@ func (c *checker) patience() time.Duration {
 	for _, m := range c.members {
 		delay = max(delay, m.spec.PreemptDelay)
 	}
-	return time.Duration(late*float64(delay)) + c.bound
+	return time.Duration(late*float64(delay)) + c.bound + c.readiness()
 }
 
-// capable reports whether a router can be master for an island of a side.
-func (m *member) capable(side, island int) bool { return !m.stopping && m.attached(side, island) }
+// readiness is how long routers may wait to be ready before they preempt.
+func (c *checker) readiness() time.Duration {
+	most := time.Duration(0)
+	for _, m := range c.members {
+		if !m.node.alive {
+			continue
+		}
+		if m.spec.Check >= 0 {
+			most = max(most, (checkRow+1)*checkInterval)
+		}
+		for side, l := range m.node.Links {
+			if !m.portUp[side] || m.ailing || m.spec.Route && l.island() != 0 {
+				return readyLimit
+			}
+		}
+	}
+	return most
+}
+
+// capable reports whether a router can be master of a virtual router for an
+// island of its side.
+func (v *voice) capable(island int) bool {
+	return !v.m.stopping && v.m.attached(v.vr.side, island) && !v.faulted()
+}
 
 // attached reports whether a running router has a link to an island of a side.
 func (m *member) attached(side, island int) bool {

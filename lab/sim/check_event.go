@@ -10,7 +10,14 @@ func (c *checker) begins(n *Node) {
 	for _, v := range m.voices {
 		v.begin(c.w.now)
 	}
+	for side, l := range n.Links {
+		m.portUp[side] = l.up
+	}
+	m.drained = false
 	c.planned()
+	if m.spec.Check >= 0 {
+		c.plannedAt = c.w.now.Add((checkRow + 1) * checkInterval)
+	}
 	m.stopping = false // only now does it count
 }
 
@@ -25,6 +32,13 @@ func (c *checker) ends(n *Node) (asked func()) {
 // handsOver: a router is asked to hand over a virtual router, "" all.
 func (c *checker) handsOver(n *Node, virtual string) (asked func()) {
 	c.planned()
+	for _, v := range c.members[n.id].voices {
+		if v.vr.name == virtual {
+			for _, o := range v.mates() {
+				o.switchAt = c.w.now
+			}
+		}
+	}
 	return c.mustGiveUp(n, virtual)
 }
 
@@ -85,13 +99,23 @@ func (c *checker) thaws(n *Node) {
 
 // portChanges: a router notices that a cable was plugged in or out.
 func (c *checker) portChanges(n *Node, port int, up bool) {
-	for _, v := range c.members[n.id].voices {
+	m := c.members[n.id]
+	for _, v := range m.voices {
 		switch {
 		case v.vr.side != port:
 		case up:
 			v.begin(c.w.now)
 		default:
+			v.leaves(c)
 			v.dead()
+		}
+	}
+	m.portUp[port] = up
+	if up {
+		m.heals(c)
+	} else if m.spec.Track == 0 {
+		for _, v := range m.voices {
+			v.leaves(c)
 		}
 	}
 	c.fault()

@@ -7,19 +7,20 @@ package sim
 // sent now: it is steady, and each router that might be master for the sender
 // can reach the receiver. (Where one cannot, only tracking would help.)
 func (c *checker) mustDeliver(f *flow) bool {
-	if !c.steady() {
+	if !c.steady() || c.torn(f.virtual) {
 		return false
 	}
 	near, far := f.from.link, f.to.link
 	capable := 0
 	for _, m := range c.members {
-		if !m.attached(f.side, near.sw.islandOf(near)) {
+		if !m.attached(f.side, near.island()) {
 			continue
 		}
-		if !m.attached(1-f.side, far.sw.islandOf(far)) {
+		v := m.voices[f.virtual]
+		if !v.faulted() && !m.attached(1-f.side, far.island()) {
 			return false
 		}
-		if !m.stopping { // else it only serves until another does
+		if v.capable(near.island()) { // else it only serves until another does
 			capable++
 		}
 	}

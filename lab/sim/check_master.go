@@ -6,11 +6,14 @@ package sim
 // each LAN, and that the switch knows the virtual MAC behind it.
 func (c *checker) oneMaster() {
 	for i, v := range c.virtual {
+		if c.torn(i) {
+			continue
+		}
 		for island := range 2 {
 			var speakers []*member
 			capable := 0
 			for _, m := range c.members {
-				if !m.capable(v.side, island) {
+				if !m.voices[i].capable(island) {
 					continue
 				}
 				capable++
@@ -50,14 +53,18 @@ func (c *checker) bestMaster() {
 	}
 	for i, v := range c.virtual {
 		for _, s := range c.members {
+			if c.torn(i) {
+				continue
+			}
 			island := s.node.Links[v.side].island()
-			if !s.voices[i].speaking || !s.capable(v.side, island) {
+			if !s.voices[i].speaking || !s.voices[i].capable(island) {
 				continue
 			}
 			for _, m := range c.members {
-				if m.capable(v.side, island) && m.spec.Preempt && !m.voices[i].handedOver && m.spec.Priority > s.spec.Priority {
+				o := m.voices[i]
+				if o.capable(island) && m.spec.Preempt && !o.handedOver && !o.restarted && !m.drained && o.priority() > s.voices[i].priority() {
 					c.report("%s: %s (priority %d) is master, and not %s (priority %d), which preempts",
-						v.name, s.node.Name, s.spec.Priority, m.node.Name, m.spec.Priority)
+						v.name, s.node.Name, s.voices[i].priority(), m.node.Name, o.priority())
 				}
 			}
 		}

@@ -13,8 +13,10 @@ type voice struct {
 
 	speaking   bool      // as master
 	since      time.Time // it took over
+	changedAt  time.Time // it took over, or ceased to be master
 	lastAdvert time.Time // of its own
-	src        []byte    // what its advertisements come from
+	src        []byte    // what its advertisements come from,
+	said       byte      // and what priority they say
 	announced  uint64    // which addresses since it became master, as a bit set
 	notices    [2]pace   // by address: its announcements since then
 	adverts    pace      // since then
@@ -23,12 +25,18 @@ type voice struct {
 
 	mutedAt     time.Time // it was told that another is master
 	notBefore   time.Time // it may take over
+	begunAt     time.Time // its process or interface started
+	heard       byte      // the priority that it heard last
+	rivalAt     time.Time // it heard one that is no lesser than its own
 	heardAt     time.Time // what notBefore is due to, and
 	before      time.Time // what notBefore was until then
 	mayForward  time.Time // until then it may still serve the virtual MAC
-	askedAt     time.Time // it was told to give mastership away
+	askedAt     time.Time // it was told to give mastership away,
+	switchAt    time.Time // and to leave it to others
+	gaveUp      bool      // the last it heard was that the master gives up
 	floodedAt   time.Time // a frame came for the virtual MAC
 	handedOver  bool      // gave mastership away and does not take it back
+	restarted   bool      // or does again, having started anew perhaps
 	heardMaster bool      // since then
 }
 
@@ -49,7 +57,7 @@ func (v *voice) period() time.Duration {
 
 // begin: the process or its interface has started. It must listen first.
 func (v *voice) begin(now time.Time) {
-	*v = voice{vr: v.vr, m: v.m, announceAt: v.announceAt, notBefore: now.Add(v.spanFor(v.m.spec.Interval))}
+	*v = voice{vr: v.vr, m: v.m, announceAt: v.announceAt, begunAt: now, notBefore: now.Add(v.spanFor(v.m.spec.Interval))}
 }
 
 // dead: the process or the link is gone.
@@ -63,34 +71,32 @@ func (v *voice) thawed(c *checker, now time.Time) {
 		return // its time has not come anyway
 	}
 	v.speaking, v.mayForward, v.mutedAt = false, time.Time{}, time.Time{}
-	v.notBefore = now.Add(v.spanFor(c.shortestInterval()))
-}
-
-func (c *checker) shortestInterval() time.Duration {
-	shortest := c.members[0].spec.Interval
-	for _, m := range c.members {
-		shortest = min(shortest, m.spec.Interval)
-	}
-	return shortest
+	v.notBefore = now.Add(v.spanFor(c.quick))
 }
 
 // hears is an advertisement that the router takes from its link.
 func (v *voice) hears(c *checker, a *heardAdvert) {
 	now := c.w.now
-	own := byte(v.m.spec.Priority)
+	own := v.thinks()
+	v.gaveUp = a.priority == 0
 	if !v.speaking && now.Sub(v.heardAt) > graceHear {
 		v.heardAt, v.before = now, v.notBefore
 	}
-	better := a.priority > own || a.priority == own && bytes.Compare(a.src, v.src) > 0
+	if a.priority != 0 && a.priority >= own {
+		v.rivalAt = now
+		v.unsure = v.unsure || v.speaking && a.priority == own && v.mates()[0] != v // its group decides, or time
+	}
+	better := a.priority > own || a.priority == own && bytes.Compare(a.src, v.src) > 0 && v.mates()[0] == v
 	switch {
 	case a.priority == 0 && !v.speaking:
-		v.notBefore = now.Add(time.Duration(early * float64(v.m.spec.skew(c.shortestInterval()))))
+		v.notBefore = now.Add(time.Duration(early * float64(v.m.spec.skew(v.m.spec.Priority, c.quick))))
 		if v.heardMaster {
 			v.handedOver = false
 		}
 	case a.priority == 0 || v.speaking && !better:
 	case v.speaking:
 		v.speaking, v.mutedAt = false, now
+		v.leaves(c)
 		v.mayForward = now.Add(graceMute)
 		v.notBefore = now.Add(v.spanFor(a.interval))
 		v.heardMaster = true
@@ -99,10 +105,42 @@ func (v *voice) hears(c *checker, a *heardAdvert) {
 		if end := now.Add(graceMute); v.mayForward.After(end) {
 			v.mayForward = end
 		}
-		if a.priority >= own || !v.m.spec.Preempt || v.handedOver {
+		if now.Before(v.m.healing) {
+			return // it may not run yet, and begins to listen only when it does
+		}
+		if a.priority >= own || !v.m.spec.Preempt || v.handedOver || v.m.drained {
 			v.notBefore = now.Add(v.spanFor(a.interval))
+		} else {
+			v.hearsLesser(c, a)
 		}
 	}
+	v.heard = a.priority
+}
+
+// hearsLesser is an advertisement of a master that may be preempted. Waiting
+// goes on, but ends soon where the master has fallen in priority; and a router
+// that had to wait until it was ready has gone by the master's interval.
+func (v *voice) hearsLesser(c *checker, a *heardAdvert) {
+	now := c.w.now
+	first := v.notBefore
+	if now.Sub(v.begunAt) <= readyLimit {
+		first = now.Add(v.spanFor(a.interval))
+	}
+	if a.priority < v.heard {
+		first = now.Add(time.Duration(early * float64(v.m.spec.skew(v.m.spec.Priority, c.quick))))
+	}
+	if v.notBefore.After(first) {
+		v.notBefore = first
+	}
+}
+
+// thinks returns the priority that the router goes by: as Master what it says;
+// else the highest that it may have.
+func (v *voice) thinks() byte {
+	if v.speaking {
+		return v.said
+	}
+	return byte(v.m.spec.Priority)
 }
 
 // says is a frame that the router sends on the link.
@@ -149,26 +187,31 @@ func (v *voice) advertises(c *checker, a *heardAdvert, mac [6]byte) {
 	switch {
 	case a.priority == 0 && !v.speaking && now.Sub(v.mutedAt) > graceMute:
 		c.report("%s gives up %s, which it did not have", v.m.node.Name, v.vr.name)
+	case a.priority == 0 && !v.speaking: // told to by its group, having just heard a better master, too
 	case a.priority == 0:
-		if now.Sub(v.askedAt) > graceMute {
+		if !v.mayGiveUp(now) {
 			c.report("%s gives up %s unasked", v.m.node.Name, v.vr.name)
 		}
 		v.speaking, v.mutedAt = false, now
-		v.handedOver, v.heardMaster = !v.m.stopping, false
+		v.leaves(c)
+		v.handedOver, v.heardMaster = now.Sub(v.switchAt) <= graceMute, false
 		v.mayForward = now.Add(time.Duration(late * float64(c.hold)))
 		v.notBefore = now.Add(time.Duration(early * float64(v.m.spec.hold())))
 	case v.speaking, now.Sub(v.mutedAt) <= graceHear:
+		v.said = a.priority
 		v.onTime(c)
 	default:
-		justHeard := now.Sub(v.heardAt) <= graceHear && !now.Before(v.before)
-		if now.Before(v.notBefore) && !justHeard && !v.mayBeFast(c) {
-			c.report("%s takes over %s %v too early", v.m.node.Name, v.vr.name, v.notBefore.Sub(now))
+		if early := v.mayTakeOver(c); early > 0 {
+			c.report("%s takes over %s %v too early", v.m.node.Name, v.vr.name, early)
 		}
 		v.speaking, v.since, v.lastAdvert, v.announced, v.handedOver = true, now, now, 0, false
-		v.notices, v.adverts, v.unsure = [2]pace{}, pace{}, false
+		v.restarted = false
+		v.notices, v.adverts, v.unsure, v.said = [2]pace{}, pace{}, false, a.priority
 		c.w.watch(v.m.spec.Interval / 4)
 		since := now
 		c.w.After(max(graceMute, v.announceAt.Add(announcePace).Sub(now)), func() { v.announcedAll(c, since) })
+		v.changedAt = now
+		c.w.After(graceGroup+v.m.spec.Late, func() { v.united(c) })
 	}
 }
 

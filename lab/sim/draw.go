@@ -28,11 +28,16 @@ func (w *walk) build(seed uint64) {
 	w.dense = max(longest/25, time.Millisecond)
 	preempt := w.draw.IntN(5) // 0: nobody, 1: some, else all
 	priorities := w.priorities()
+	group := []string{"all", "family", "", "", ""}[w.draw.IntN(5)]
+	track := []int{0, 10 + w.draw.IntN(90), -1, -1}[w.draw.IntN(4)]
+	check := []int{0, 10 + w.draw.IntN(90), -1, -1}[w.draw.IntN(4)]
+	route, fast := w.draw.IntN(4) == 0, w.draw.IntN(3) == 0
 	for i := range w.count() {
 		s := DefaultSpec(fmt.Sprintf("r%d", i+1))
 		s.Version, s.Interval, s.Priority = version, interval, priorities[i]
 		s.Auth = auth
 		s.Preempt = preempt > 1 || preempt == 1 && w.draw.IntN(2) == 0
+		s.Group, s.Track, s.Check, s.Route, s.FastDetect = group, track, check, route, fast
 		if mixed {
 			s.Interval = intervals[w.draw.IntN(len(intervals))] * time.Millisecond
 		}
@@ -78,4 +83,19 @@ func (w *walk) priorities() []int {
 	}
 	w.draw.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list
+}
+
+// changes draws what a reload changes of a router: often nothing.
+func (w *walk) changes(s Spec) []string {
+	switch w.draw.IntN(5) {
+	case 0:
+		return []string{"priority", fmt.Sprint(1 + w.draw.IntN(254))}
+	case 1:
+		return []string{"preempt", fmt.Sprint(!s.Preempt)}
+	case 2:
+		if interval := s.Interval / 2; s.Version == 3 && interval%(10*time.Millisecond) == 0 && interval > 0 {
+			return []string{"interval", interval.String()}
+		}
+	}
+	return nil
 }

@@ -3,34 +3,8 @@ package sim
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 )
-
-// Spec is how a router of a Lab is configured. All its virtual routers are
-// configured alike.
-type Spec struct {
-	Name         string
-	Priority     int
-	Interval     time.Duration
-	Version      int
-	Families     [2]bool // IPv4, IPv6
-	Preempt      bool
-	PreemptDelay time.Duration
-	Drain        time.Duration
-	FastDetect   bool
-	Auth         string        // of version 2: password or ah; empty: none
-	Rate         float64       // of its clock
-	Late         time.Duration // bounds how late its timers fire
-}
-
-// DefaultSpec returns what a router is without further words.
-func DefaultSpec(name string) Spec {
-	return Spec{
-		Name: name, Priority: 100, Interval: time.Second, Version: 3, Families: [2]bool{true, true},
-		Preempt: true, Drain: time.Second, Rate: 1,
-	}
-}
 
 // The names of virtual routers, by side and family, and of sides.
 var (
@@ -46,6 +20,7 @@ type Lab struct {
 	LAN, WAN *Switch
 	families [2]bool
 	period   time.Duration
+	specs    []Spec // as routers were added
 }
 
 // NewLab returns the network without routers, which have to be added (Add)
@@ -76,8 +51,9 @@ func (l *Lab) Add(s Spec) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.Rate, n.Late = s.Rate, s.Late
+	n.Rate, n.Late, n.checking = s.Rate, s.Late, s.Check >= 0
 	l.checks.join(n, s)
+	l.specs = append(l.specs, s)
 	return n, nil
 }
 
@@ -112,33 +88,4 @@ func virtualRouterOf(side, family int, s *Switch) *virtualRouter {
 		v.addrs = append([][]byte{linkLocal.AsSlice()}, v.addrs...)
 	}
 	return v
-}
-
-// config writes the router's configuration file.
-func (s *Spec) config(host int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "[router]\nname = %q\n", s.Name)
-	for side, name := range sideNames {
-		fmt.Fprintf(&b, "\n[[interface]]\nname = %q\nattach = \"af_packet\"\ndevice = \"eth%d\"\n", name, side)
-		fmt.Fprintf(&b, "addresses = [\"%s%d/24\", \"%s%x/64\"]\n", prefixes4[side], host, prefixes6[side], host)
-	}
-	for side, name := range sideNames {
-		for family, on := range s.Families {
-			if !on {
-				continue
-			}
-			addrs, version := fmt.Sprintf("%q", gatewayAddrs(side)[0]), s.Version
-			if family == 1 {
-				addrs, version = fmt.Sprintf("\"fe80::%d\", %q", side+1, gatewayAddrs(side)[1]), 3
-			}
-			fmt.Fprintf(&b, "\n[[vrrp]]\nname = %q\ninterface = %q\nvrid = %d\nversion = %d\naddresses = [%s]\n",
-				virtualNames[side][family], name, 10+60*side, version, addrs)
-			fmt.Fprintf(&b, "priority = %d\ninterval = %q\npreempt = %v\npreempt_delay = %q\ndrain = %q\nfast_detect = %v\n",
-				s.Priority, s.Interval, s.Preempt, s.PreemptDelay, s.Drain, s.FastDetect)
-			if version == 2 && s.Auth != "" {
-				fmt.Fprintf(&b, "auth = { type = %q, key = \"lab\" }\n", s.Auth)
-			}
-		}
-	}
-	return b.String()
 }

@@ -45,6 +45,9 @@ type Node struct {
 	timer   int       // the number of the one that is set
 	known   []bool    // by port: it has been told that the link is up
 
+	checking bool // a health check runs
+	ailing   bool // and fails
+
 	wall     time.Duration // how far its wall clock has been stepped
 	asleep   time.Duration // planted: how long its clock stood still
 	frozenAt time.Time
@@ -82,13 +85,6 @@ func (n *Node) clock() time.Time {
 	return boot
 }
 
-// StepWall steps the wall clock of the router's machine, as date or an NTP
-// client does. Nothing may come of it.
-func (n *Node) StepWall(by time.Duration) {
-	n.w.note("%s has its wall clock stepped by %v", n.Name, by)
-	n.wall += by
-}
-
 // Begin starts the router's process.
 func (n *Node) Begin() {
 	if n.alive {
@@ -111,64 +107,8 @@ func (n *Node) Begin() {
 		}
 	}
 	n.renew()
-}
-
-// Crash ends the process at once, as SIGKILL does.
-func (n *Node) Crash() {
-	if !n.alive {
-		return
-	}
-	n.w.note("%s crashes", n.Name)
-	n.alive, n.router = false, nil
-	n.w.checks.dies(n, false)
-}
-
-// End stops the process in order, as SIGTERM does.
-func (n *Node) End() {
-	if !n.alive || n.frozen {
-		return
-	}
-	n.w.note("%s is asked to stop", n.Name)
-	asked := n.w.checks.ends(n)
-	n.turn(func(now time.Time) []router.Action { return n.router.Stop(now, "shutdown") })
-	asked()
-}
-
-// Freeze stops the process as SIGSTOP does; Thaw lets it go on.
-func (n *Node) Freeze() {
-	if n.alive && !n.frozen {
-		n.w.note("%s freezes", n.Name)
-		n.frozen, n.frozenAt = true, n.w.now
-		n.w.checks.freezes(n)
-	}
-}
-
-// Thaw undoes Freeze. Whether the worker or the control plane gets to run
-// first is chance: what they do then is what the lease is for.
-func (n *Node) Thaw() {
-	if !n.alive || !n.frozen {
-		return
-	}
-	n.w.note("%s thaws", n.Name)
-	n.frozen = false
-	if n.planted == bugClockSleeps {
-		n.asleep += n.w.now.Sub(n.frozenAt)
-	}
-	n.w.checks.thaws(n)
-	timerFirst := n.w.chance(0.5)
-	if timerFirst {
-		n.advance(n.life)
-	}
-	waiting := n.backlog
-	n.backlog = nil
-	for _, p := range waiting {
-		n.serve(p.in, p.frame)
-	}
-	for i, l := range n.Links {
-		n.linkChanged(i, l.up)
-	}
-	if !timerFirst {
-		n.advance(n.life)
+	if n.checking {
+		n.check(n.life)
 	}
 }
 
@@ -400,20 +340,4 @@ func (n *Node) State(name string) string {
 		}
 	}
 	return fmt.Sprintf("no virtual router %s", name)
-}
-
-// Switchover asks the router to hand a virtual router over.
-func (n *Node) Switchover(name string) {
-	if !n.alive || n.frozen {
-		return
-	}
-	asked := n.w.checks.handsOver(n, name)
-	n.turn(func(now time.Time) []router.Action {
-		actions, err := n.router.Switchover(now, name)
-		if err != nil {
-			n.w.note("%s switchover: %v", n.Name, err)
-		}
-		return actions
-	})
-	asked()
 }

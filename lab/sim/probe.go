@@ -18,6 +18,7 @@ type flow struct {
 	name     string
 	from, to *Host
 	side     int // of the sender: 0 lan, 1 wan
+	virtual  int // the gateway, in checker.virtual
 	v6       bool
 	probes   []probe // by number
 	judged   int     // the checker is done with those before
@@ -56,6 +57,11 @@ func (w *World) startFlows(lan, wan *Host, families [2]bool, period time.Duratio
 
 func (w *World) addFlow(f *flow, period time.Duration) {
 	f.index = len(w.flows)
+	for i, v := range w.checks.virtual {
+		if v.side == f.side && v.v6 == f.v6 {
+			f.virtual = i
+		}
+	}
 	w.flows = append(w.flows, f)
 	var next func()
 	next = func() {

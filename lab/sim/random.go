@@ -114,6 +114,9 @@ var pairs = [][2]string{
 	{"switchover", ""},
 	{"forget", ""},
 	{"step", ""},
+	{"ail", "recover"},
+	{"drain", "undrain"},
+	{"reload", ""},
 }
 
 // something lets something happen, mostly with its end.
@@ -123,6 +126,8 @@ func (w *walk) something() {
 	switch a.kind {
 	case "loss", "loss-to", "loss-from":
 		a.share = float64(1+w.draw.IntN(50)) / 100
+	case "reload":
+		a.changes = w.changes(w.checks.members[a.router].spec)
 	case "step":
 		a.by = time.Duration(w.draw.Int64N(int64(2*time.Hour))) - time.Hour
 	case "partition": // of more than one, mostly
@@ -158,6 +163,12 @@ func (w *walk) mend() {
 			if l.lossUp > 0 || l.lossDown > 0 {
 				w.do(action{kind: "clear", router: i, sides: []int{side}})
 			}
+		}
+		if n.ailing {
+			w.do(action{kind: "recover", router: i})
+		}
+		if w.checks.members[i].drained {
+			w.do(action{kind: "undrain", router: i})
 		}
 		if n.frozen {
 			w.do(action{kind: "thaw", router: i})

@@ -116,47 +116,13 @@ func (s *script) set(what string, args []string) (err error) {
 func (s *script) router(args []string) error {
 	spec := DefaultSpec(args[0])
 	for i := 1; i+1 < len(args); i += 2 {
-		var err error
-		switch key, value := args[i], args[i+1]; key {
-		case "priority":
-			spec.Priority, err = strconv.Atoi(value)
-		case "interval":
-			spec.Interval, err = time.ParseDuration(value)
-		case "version":
-			spec.Version, err = strconv.Atoi(value)
-		case "auth":
-			spec.Auth = value
-		case "preempt":
-			spec.Preempt, err = strconv.ParseBool(value)
-		case "preempt_delay":
-			spec.PreemptDelay, err = time.ParseDuration(value)
-		case "drain":
-			spec.Drain, err = time.ParseDuration(value)
-		case "fast_detect":
-			spec.FastDetect, err = strconv.ParseBool(value)
-		case "clock":
-			spec.Rate, err = strconv.ParseFloat(value, 64)
-		case "late":
-			spec.Late, err = time.ParseDuration(value)
-		default:
-			err = fmt.Errorf("router has no key %s", key)
-		}
+		err := spec.set(args[i], args[i+1])
 		if err != nil {
 			return err
 		}
 	}
 	_, err := s.network().Add(spec)
 	return err
-}
-
-// command is the command that adds a router of this kind.
-func (s *Spec) command() string {
-	auth := ""
-	if s.Auth != "" {
-		auth = " auth " + s.Auth
-	}
-	return fmt.Sprintf("router %s priority %d interval %v version %d preempt %v preempt_delay %v drain %v clock %v late %v",
-		s.Name, s.Priority, s.Interval, s.Version, s.Preempt, s.PreemptDelay, s.Drain, s.Rate, s.Late) + auth
 }
 
 // run lets time pass; the first time it starts checks and probes.
@@ -210,7 +176,7 @@ func (s *script) act(command string, args []string) error {
 	if i < 0 {
 		return fmt.Errorf("no router %s", args[0])
 	}
-	a := action{kind: command, router: i, sides: sidesOf(args[1:])}
+	a := action{kind: command, router: i, sides: sidesOf(args[1:]), changes: args[1:]}
 	if last := args[len(args)-1]; len(args) > 1 {
 		a.virtual = last
 		if share, err := strconv.ParseFloat(last, 64); err == nil {

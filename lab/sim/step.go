@@ -52,7 +52,7 @@ func shrink(seed uint64, steps []step, planted bug) []step {
 	for smaller := true; smaller; {
 		smaller = false
 		for i := len(steps) - 1; i >= 0; i-- {
-			if steps[i].do.kind == "" {
+			if i >= len(steps) || steps[i].do.kind == "" { // pauses that met have become one
 				continue
 			}
 			if try := without(steps, i); fails(try) {
@@ -84,8 +84,8 @@ func (o *Outcome) scenario(steps []step) string {
 	var b strings.Builder
 	l := o.Lab
 	fmt.Fprintf(&b, "seed %d\nfamilies%s\nprobes %v %v\n", o.Seed, familyWords(l.families), l.period, l.dense)
-	for _, m := range l.checks.members {
-		fmt.Fprintln(&b, m.spec.command())
+	for i := range l.specs {
+		fmt.Fprintln(&b, l.specs[i].command())
 	}
 	fmt.Fprintln(&b, "run 0s")
 	for _, s := range steps {
