@@ -39,7 +39,7 @@ func (p *patience) wait() time.Duration {
 // asked at most, and returns by how much that was too late.
 func (p *patience) woke(asked, elapsed time.Duration) (late time.Duration) {
 	late = max(elapsed-asked, 0)
-	if late > p.interval() && p.excused < allowances {
+	if late > p.interval()/2 && p.excused < allowances {
 		p.silent = 0
 		p.excused++
 		return late
