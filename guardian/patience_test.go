@@ -32,7 +32,7 @@ func TestPatience(t *testing.T) {
 			beat, silence, silence, silence, {6 * time.Second, false}, silence, silence, silence,
 		}, false},
 		{"a guardian that is a little late each time", []step{
-			beat, {30 * ms, false}, {30 * ms, false}, {30 * ms, false}, {30 * ms, false},
+			beat, {30 * ms, false}, {30 * ms, false}, {30 * ms, false}, {15 * ms, false},
 		}, true},
 		{"a guardian that is late for ever", []step{
 			beat,
