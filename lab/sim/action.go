@@ -72,6 +72,10 @@ func (l *Lab) actProcess(a action, n *Node) bool {
 		n.Begin()
 	case "crash":
 		n.Crash()
+	case "kill":
+		n.Kill()
+	case "hang":
+		n.Hang()
 	case "off":
 		n.Crash()
 		for _, link := range n.Links {

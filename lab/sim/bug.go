@@ -25,6 +25,8 @@ const (
 	bugSlow            // its clock runs at half the speed
 	bugNoAnswers       // does not hear ARP replies and NAs
 	bugWallClock       // it lives by the wall clock
+	bugStaleWill       // its guardian keeps wills that were withdrawn
+	bugNoWill          // its guardian sends no wills
 )
 
 // swallows reports whether the bug keeps a frame from being sent, and may

@@ -35,6 +35,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"speaks too seldom", bugSlow, "masters on island"},
 		{"is late", bugSlow, "which is later than"},
 		{"lives by the wall clock", bugWallClock, ""},
+		{"keeps wills of mastership that is over", bugStaleWill, "a stale will"},
+		{"leaves no will", bugNoWill, "no last will"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			const most = 200

@@ -177,6 +177,20 @@ func (c *checker) ails(n *Node, ails bool) {
 	}
 	c.planned()
 	c.plannedAt = c.w.now.Add((checkRow + 1) * checkInterval)
+	if m.spec.Check == 0 && !ails { // where nobody else served, nobody does until it has listened
+		c.faultAt = c.plannedAt
+	}
+}
+
+// leftToOthers reports that the router, or a member of its group, leaves
+// mastership to who took it over.
+func (v *voice) leftToOthers() bool {
+	for _, o := range v.mates() {
+		if o.handedOver || o.restarted {
+			return true
+		}
+	}
+	return false
 }
 
 // drains: a router is drained, or no longer.

@@ -62,7 +62,7 @@ func (c *checker) bestMaster() {
 			}
 			for _, m := range c.members {
 				o := m.voices[i]
-				if o.capable(island) && m.spec.Preempt && !o.handedOver && !o.restarted && !m.drained && o.priority() > s.voices[i].priority() {
+				if o.capable(island) && m.spec.Preempt && !o.leftToOthers() && !m.drained && o.priority() > s.voices[i].priority() {
 					c.report("%s: %s (priority %d) is master, and not %s (priority %d), which preempts",
 						v.name, s.node.Name, s.voices[i].priority(), m.node.Name, o.priority())
 				}

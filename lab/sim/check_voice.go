@@ -36,6 +36,8 @@ type voice struct {
 	gaveUp      bool      // the last it heard was that the master gives up
 	floodedAt   time.Time // a frame came for the virtual MAC
 	handedOver  bool      // gave mastership away and does not take it back
+	willDue     bool      // its guardian must say priority 0
+	willMay     bool      // or may
 	restarted   bool      // or does again, having started anew perhaps
 	heardMaster bool      // since then
 }

@@ -27,8 +27,8 @@ func (w *walk) build(seed uint64) {
 	w.Lab = NewLab(seed, families, longest/2)
 	w.dense = max(longest/25, time.Millisecond)
 	preempt := w.draw.IntN(5) // 0: nobody, 1: some, else all
-	priorities := w.priorities()
 	group := []string{"all", "family", "", "", ""}[w.draw.IntN(5)]
+	priorities := w.priorities(group == "")
 	track := []int{0, 10 + w.draw.IntN(90), -1, -1}[w.draw.IntN(4)]
 	check := []int{0, 10 + w.draw.IntN(90), -1, -1}[w.draw.IntN(4)]
 	route, fast := w.draw.IntN(4) == 0, w.draw.IntN(3) == 0
@@ -68,15 +68,17 @@ func (w *walk) count() int {
 	return 2 + w.draw.IntN(maxRouters-1)
 }
 
-// priorities draws them, mostly well apart, in any order.
-func (w *walk) priorities() []int {
+// priorities draws them, mostly well apart, in any order. Ties of groups are
+// decided by their leaders, which takes longer than the checkers know.
+func (w *walk) priorities(ties bool) []int {
 	list := []int{230, 200, 170, 140, 110, 80, 50}
-	switch w.draw.IntN(6) {
-	case 0:
+	switch kind := w.draw.IntN(6); {
+	case !ties:
+	case kind == 0:
 		for i := range list {
 			list[i] = 100
 		}
-	case 1:
+	case kind == 1:
 		for i := range list {
 			list[i] = 1 + w.draw.IntN(254)
 		}

@@ -45,8 +45,11 @@ type Node struct {
 	timer   int       // the number of the one that is set
 	known   []bool    // by port: it has been told that the link is up
 
-	checking bool // a health check runs
-	ailing   bool // and fails
+	wills    map[string]router.Will // what its guardian holds
+	mourns   bool                   // its guardian is about to start another process
+	hangs    int                    // grows with each Hang and Thaw
+	checking bool                   // a health check runs
+	ailing   bool                   // and fails
 
 	wall     time.Duration // how far its wall clock has been stepped
 	asleep   time.Duration // planted: how long its clock stood still
@@ -87,7 +90,7 @@ func (n *Node) clock() time.Time {
 
 // Begin starts the router's process.
 func (n *Node) Begin() {
-	if n.alive {
+	if n.alive || n.mourns {
 		return
 	}
 	n.life++
@@ -97,6 +100,7 @@ func (n *Node) Begin() {
 	n.filter = make([]router.Membership, len(n.Links))
 	n.wakeAt = time.Time{}
 	n.known = make([]bool, len(n.Links))
+	n.wills = map[string]router.Will{}
 	n.w.note("%s starts", n.Name)
 	n.w.checks.begins(n)
 	n.carryOut(n.router.Start(n.clock()))
@@ -277,6 +281,8 @@ func (n *Node) carryOut(actions []router.Action) {
 			f := packet.Frame{Data: a.Packet.Frame}
 			n.plane.Begin(n.snap, n.clock().UnixNano())
 			n.emit(a.Packet.In, n.plane.Unreachable(a.Packet.In, &f))
+		case router.Will:
+			n.will(a)
 		case router.Membership:
 			n.filter[a.Port] = a
 		case router.Notice:

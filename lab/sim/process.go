@@ -69,6 +69,7 @@ func (n *Node) Reload(spec Spec) error {
 
 // Crash ends the process at once, as SIGKILL does.
 func (n *Node) Crash() {
+	n.mourns = false
 	if !n.alive {
 		return
 	}
@@ -105,6 +106,7 @@ func (n *Node) Thaw() {
 	}
 	n.w.note("%s thaws", n.Name)
 	n.frozen = false
+	n.hangs++
 	if n.planted == bugClockSleeps {
 		n.asleep += n.w.now.Sub(n.frozenAt)
 	}

@@ -99,6 +99,8 @@ func (w *walk) rest() {
 var pairs = [][2]string{
 	{"crash", "start"},
 	{"off", "on"},
+	{"kill", ""},
+	{"hang", "thaw"},
 	{"freeze", "thaw"},
 	{"freeze", "thaw"},
 	{"stop", "start"},
@@ -173,7 +175,7 @@ func (w *walk) mend() {
 		if n.frozen {
 			w.do(action{kind: "thaw", router: i})
 		}
-		if !n.alive {
+		if !n.alive && !n.mourns {
 			w.do(action{kind: "start", router: i})
 		}
 	}
