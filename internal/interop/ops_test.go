@@ -66,9 +66,6 @@ func newPair(t *testing.T, more, extra string) *pair {
 	p.r1 = r.vrouter("r1", interfaces(numberFirst)+grouped(gateways(150, opsInterval.String()), more)+extra)
 	p.r2 = r.vrouter("r2", interfaces(numberB)+grouped(gateways(140, opsInterval.String()), ""))
 	for _, v := range []*vrouter{p.r1, p.r2} {
-		// Not a test of the guardian: a machine that is busy with other tests
-		// must not have a router started anew.
-		v.edit(func(s string) string { return strings.Replace(s, "[router]\n", "[router]\nwatchdog = \"2s\"\n", 1) })
 		v.start()
 	}
 	p.master(p.r1, p.r2)

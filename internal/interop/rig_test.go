@@ -167,7 +167,9 @@ func (r *rig) vrouter(name, config string) *vrouter {
 		config: filepath.Join(r.lab.Dir, name+".toml"),
 	}
 	v.host, v.lan, v.wan = r.routerHost(name)
-	text := fmt.Sprintf("[router]\nname = %q\n[control]\nsocket = %q\n[log]\nlevel = \"debug\"\n%s", name, v.socket, config)
+	// A machine with other things to do stands still for a default watchdog's
+	// time now and then; what the watchdog does is tested in internal/probe.
+	text := fmt.Sprintf("[router]\nname = %q\nwatchdog = \"2s\"\n[control]\nsocket = %q\n[log]\nlevel = \"debug\"\n%s", name, v.socket, config)
 	must(r.t, os.WriteFile(v.config, []byte(text), 0o600))
 	r.t.Cleanup(func() {
 		if r.t.Failed() && v.process != nil {

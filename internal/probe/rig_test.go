@@ -55,7 +55,7 @@ type rig struct {
 	stations map[string]*station
 	mac      map[string]mac // of the router's ports
 	engine   string         // fast, unless set
-	watchdog string         // empty: 100ms
+	watchdog string         // empty: 2s, for a busy machine stands still now and then
 	attach   string         // af_packet, unless set
 	config   string         // path
 	process  *exec.Cmd
@@ -189,7 +189,7 @@ func (r *rig) write(config string) {
 		}
 	}
 	text := fmt.Sprintf("[router]\nname = \"r1\"\nengine = %q\nwatchdog = %q\n[control]\nsocket = %q\n[log]\nlevel = \"debug\"\n%s",
-		cmp.Or(r.engine, "fast"), cmp.Or(r.watchdog, "100ms"), r.socket(), config)
+		cmp.Or(r.engine, "fast"), cmp.Or(r.watchdog, "2s"), r.socket(), config)
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
