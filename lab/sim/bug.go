@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"slices"
+
+	"vrouter/config"
 	"vrouter/dataplane/fib"
 )
 
@@ -27,6 +30,12 @@ const (
 	bugWallClock       // it lives by the wall clock
 	bugStaleWill       // its guardian keeps wills that were withdrawn
 	bugNoWill          // its guardian sends no wills
+	bugNoPreempt       // preempt is ignored
+	bugNoTrack         // what it tracks is ignored
+	bugNoGroup         // its virtual routers change state each alone
+	bugNoCheck         // results of checks are ignored
+	bugNoDrain         // an operator's drain is ignored
+	bugReloadDrops     // a reload hands mastership over
 )
 
 // swallows reports whether the bug keeps a frame from being sent, and may
@@ -116,4 +125,25 @@ func (b bug) copies(frame []byte) int {
 		return 2
 	}
 	return 1
+}
+
+// config returns the configuration that the router goes by instead.
+func (b bug) config(c *config.Config) *config.Config {
+	if b != bugNoPreempt && b != bugNoTrack && b != bugNoGroup {
+		return c
+	}
+	changed := *c
+	changed.VRRP = slices.Clone(c.VRRP)
+	for i := range changed.VRRP {
+		v := &changed.VRRP[i]
+		switch b {
+		case bugNoPreempt:
+			v.Preempt = false
+		case bugNoTrack:
+			v.Track = nil
+		case bugNoGroup:
+			v.Group, v.Grouped = "", false
+		}
+	}
+	return &changed
 }

@@ -37,6 +37,11 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"lives by the wall clock", bugWallClock, ""},
 		{"keeps wills of mastership that is over", bugStaleWill, "a stale will"},
 		{"leaves no will", bugNoWill, "no last will"},
+		{"does not preempt", bugNoPreempt, "which preempts"},
+		{"ignores what it tracks", bugNoTrack, ""},
+		{"leaves members of its group behind", bugNoGroup, "members of the group"},
+		{"does not drain", bugNoDrain, "was told to give up"},
+		{"hands over at a reload", bugReloadDrops, "unasked"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			const most = 200

@@ -95,7 +95,7 @@ func (n *Node) Begin() {
 	}
 	n.life++
 	n.alive, n.frozen, n.backlog = true, false, nil
-	n.router, n.snap = router.New(n.cfg, n.w.Rand.Uint64()), nil
+	n.router, n.snap = router.New(n.planted.config(n.cfg), n.w.Rand.Uint64()), nil
 	n.plane = dataplane.NewForwarder()
 	n.filter = make([]router.Membership, len(n.Links))
 	n.wakeAt = time.Time{}

@@ -16,11 +16,11 @@ func (n *Node) check(life int) {
 			return
 		}
 		if !n.frozen {
-			detail := ""
-			if n.ailing {
+			detail, ok := "", !n.ailing || n.planted == bugNoCheck
+			if !ok {
 				detail = "timeout"
 			}
-			n.turn(func(now time.Time) []router.Action { return n.router.CheckResult(now, "health", !n.ailing, detail) })
+			n.turn(func(now time.Time) []router.Action { return n.router.CheckResult(now, "health", ok, detail) })
 		}
 		n.check(life)
 	})
@@ -42,7 +42,9 @@ func (n *Node) Drain(on bool) {
 	}
 	n.w.note("%s is drained: %v", n.Name, on)
 	asked := n.w.checks.drains(n, on)
-	n.turn(func(now time.Time) []router.Action { return n.router.Drain(now, on) })
+	if n.planted != bugNoDrain {
+		n.turn(func(now time.Time) []router.Action { return n.router.Drain(now, on) })
+	}
 	asked()
 }
 
@@ -59,8 +61,16 @@ func (n *Node) Reload(spec Spec) error {
 	n.w.checks.reloads(n, spec)
 	n.w.note("%s reloads: %s", n.Name, spec.command())
 	var failed error
+	if n.planted == bugReloadDrops {
+		for _, v := range n.w.checks.virtual {
+			n.turn(func(now time.Time) []router.Action {
+				actions, _ := n.router.Switchover(now, v.name)
+				return actions
+			})
+		}
+	}
 	n.turn(func(now time.Time) []router.Action {
-		actions, err := n.router.Reconfigure(now, cfg)
+		actions, err := n.router.Reconfigure(now, n.planted.config(cfg))
 		failed = err
 		return actions
 	})
