@@ -23,6 +23,7 @@ const pageMethod = `
 - **gap** is the longest interruption of a stream: from the sending of the first packet that does not arrive at once to the arrival of the next. Where nothing happens it is the time that a packet takes.
 - **owners**: 50 times a second somebody in the LAN asks by ARP and by neighbour solicitation who has the gateway's address. The figure is the most routers that answered one question; the switches' ports tell who it was, not the MAC in the answer. **together** is for how long there was more than one, within the time that was watched.
 - Before each repetition all is well: router 1 alone advertises everywhere and alone answers, every packet arrives. Afterwards the same must hold of the router that is to be the master, for 1 s and 3 intervals; else the row says "not well again" (after 6 s and 6 intervals). That the event happened is checked: the process is gone or stands, the carrier is away, advertisements were dropped, packets were lost.
+- vrouter forwards in user space: on a machine that others keep busy its packets wait for a CPU, which the row in which nothing happens shows. The kernel forwards for the others, whatever else runs.
 - A repetition that cannot be judged is repeated, and counted: the meter's sender was late by more than 40 ms (300 ms when a daemon is thawed), its receiver ran out of memory, the wall clock was set, the event left no trace.
 - "miss 2/5" means that two of five repetitions did not reach the target: one is enough for a miss.
 
@@ -39,6 +40,7 @@ func (rep *report) markdown() string {
 	for _, line := range rep.headLines() {
 		fmt.Fprintf(&b, "- %s\n", line)
 	}
+	fmt.Fprintf(&b, "- %s\n", rep.loadLine())
 	for _, k := range kinds {
 		if rep.versions[k.name] != "" {
 			fmt.Fprintf(&b, "- %s is set up with: %s.\n", k.title, k.about)
@@ -63,7 +65,7 @@ func (rep *report) howTo() string {
 // went wrong.
 func (rep *report) summaryTable() string {
 	var b strings.Builder
-	b.WriteString("## In short\n\nThe worst gap in milliseconds at each interval, in brackets what else was not 0: l lost (where none is to be lost), d duplicates, o owners at one time.\n\n")
+	b.WriteString("## In short\n\nThe gap in milliseconds at each interval, median / worst; in brackets the worst of what else was not 0: l lost (where none is to be lost), d duplicates, o owners at one time.\n\n")
 	measured, intervals := rep.measured(), rep.intervals()
 	b.WriteString("| event, intervals " + strings.Join(texts(intervals), ", ") + " |")
 	for _, k := range measured {
@@ -77,7 +79,7 @@ func (rep *report) summaryTable() string {
 			for _, interval := range intervals {
 				cells = append(cells, rep.find(e, k, interval).inShort())
 			}
-			b.WriteString(" " + strings.Join(cells, ", ") + " |")
+			b.WriteString(" " + strings.Join(cells, "; ") + " |")
 		}
 		b.WriteString("\n")
 	}
@@ -89,7 +91,7 @@ func (w *row) inShort() string {
 	if w == nil || len(w.Results) == 0 {
 		return "-"
 	}
-	text := number(spreadOf(w.Results, gapOf).Worst)
+	text := spreadOf(w.Results, gapOf).String()
 	if w.unsettled() > 0 {
 		text = "not well again"
 	}

@@ -33,6 +33,7 @@ type report struct {
 	repeat     int
 	kernel     string
 	cpus       int
+	load       []float64 // the machine's load average (1 min) when each row was done
 
 	mu       sync.Mutex
 	versions map[string]string
@@ -68,6 +69,24 @@ func kernelVersion() string {
 	return "Linux " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
 }
 
+// loadAverage returns how many threads have wanted a CPU in the last minute.
+func loadAverage() (load float64) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err == nil {
+		fmt.Sscan(string(text), &load)
+	}
+	return load
+}
+
+// loadLine says how busy the machine was.
+func (rep *report) loadLine() string {
+	if len(rep.load) == 0 {
+		return "load average not known"
+	}
+	list := slices.Sorted(slices.Values(rep.load))
+	return fmt.Sprintf("load average %.1f to %.1f, median %.1f, with the measurement's own", list[0], list[len(list)-1], list[len(list)/2])
+}
+
 func (rep *report) version(k *kind) string { return rep.versions[k.name] }
 
 // headLines say what is measured.
@@ -94,6 +113,7 @@ func (rep *report) row(j *job, e *event) *row {
 func (rep *report) done(w *row) {
 	rep.mu.Lock()
 	defer rep.mu.Unlock()
+	rep.load = append(rep.load, loadAverage())
 	fmt.Printf("%s  %-6v %-16s %-10s %s\n", time.Now().Format("15:04:05"), w.interval, w.kind.name, w.event.id, w.summary())
 }
 
@@ -308,6 +328,7 @@ type measurement struct {
 	Kernel   string            `json:"kernel"`
 	CPUs     int               `json:"cpus"`
 	Repeat   int               `json:"repeat"`
+	Load     []float64         `json:"load"`
 	Versions map[string]string `json:"versions"`
 	Absent   map[string]string `json:"not_measured"`
 	Rows     []record          `json:"rows"`
@@ -315,7 +336,7 @@ type measurement struct {
 
 func (rep *report) writeJSON(path string) error {
 	m := measurement{
-		Begin: rep.begin.UTC(), End: rep.end.UTC(), Kernel: rep.kernel, CPUs: rep.cpus, Repeat: rep.repeat,
+		Begin: rep.begin.UTC(), End: rep.end.UTC(), Kernel: rep.kernel, CPUs: rep.cpus, Repeat: rep.repeat, Load: rep.load,
 		Versions: rep.versions, Absent: rep.absent,
 	}
 	for _, w := range rep.inOrder() {
@@ -340,7 +361,7 @@ func readReport(path string) (*report, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	rep := &report{
-		begin: m.Begin, end: m.End, kernel: m.Kernel, cpus: m.CPUs, repeat: m.Repeat,
+		begin: m.Begin, end: m.End, kernel: m.Kernel, cpus: m.CPUs, repeat: m.Repeat, load: m.Load,
 		versions: m.Versions, absent: m.Absent,
 	}
 	for _, r := range m.Rows {

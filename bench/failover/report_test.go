@@ -122,7 +122,7 @@ func TestPageShowsEveryRow(t *testing.T) {
 		"| 1s | vrouter | 0 | 0.2 | 0 | 1 | 0 | 0 lost, 0 dup | pass |\n",
 		"| 100ms | keepalived | 7 | 0.2 | 0 | 2 | 40 | 0 lost, 0 dup | miss 1/1: lost |\n",
 		"| 100ms | vrouter | 7 | 0.2 | 0 | 2 | 40 | gap <= 81 ms, 0 dup, 1 owner | miss 1/2: owners |\n",
-		"| planned stop (SIGTERM) | -, 0.2 | 0.2 (l 7, o 2), - |\n",
+		"| planned stop (SIGTERM) | -; 0.2 | 0.2 (l 7, o 2); - |\n",
 		"- stop, 100ms, keepalived: only 1 of 2 repetitions could be judged; last: the first line\n",
 		"5 repetitions are in the figures; 1 were repeated",
 	} {
