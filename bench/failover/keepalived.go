@@ -41,7 +41,7 @@ type keepalived struct {
 	Priority   int
 	Seconds    float64 // the interval
 	VirtualMAC bool
-	Realtime   bool   // run VRRP at SCHED_FIFO
+	Urgent     bool   // VRRP before ordinary programs; needs root
 	Ping       string // path of the program ping
 	Virtual    []virtual
 
@@ -64,7 +64,7 @@ func newKeepalived(p *place, interval time.Duration, virtualMAC bool) (daemon, e
 	file := func(name string) string { return filepath.Join(p.dir, p.name+"-keepalived"+name) }
 	k := &keepalived{
 		Name: p.name, Priority: p.priority, Seconds: interval.Seconds(), VirtualMAC: virtualMAC,
-		Realtime: !netlab.SingleUser(), Ping: ping, Virtual: virtuals,
+		Urgent: !netlab.SingleUser(), Ping: ping, Virtual: virtuals,
 		config: file(".conf"), pidFile: file("-vrrp.pid"), place: p,
 	}
 	k.args = []string{

@@ -21,7 +21,7 @@ var kinds = []*kind{
 	},
 	{
 		name: "keepalived", title: "keepalived",
-		about:  "vrrp_sync_group, the kernel's MAC addresses, a vrrp_script that pings the upstream each second (fall 2), SCHED_FIFO where it is allowed",
+		about:  "vrrp_sync_group, the kernel's MAC addresses, a vrrp_script that pings the upstream each second (fall 2), vrrp_priority -20 where it is allowed",
 		groups: true, checks: true, reloads: true,
 		smallest: 10 * time.Millisecond,
 		version:  keepalivedVersion,

@@ -37,6 +37,9 @@ func (rep *report) markdown() string {
 	b.WriteString(pageHead)
 	fmt.Fprintf(&b, "Measured on %s, from %s to %s UTC.\n\n", rep.begin.UTC().Format("2006-01-02"),
 		rep.begin.UTC().Format("15:04"), rep.end.UTC().Format("15:04"))
+	if rep.note != "" {
+		b.WriteString(rep.note + "\n\n")
+	}
 	for _, line := range rep.headLines() {
 		fmt.Fprintf(&b, "- %s\n", line)
 	}

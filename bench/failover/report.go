@@ -33,6 +33,7 @@ type report struct {
 	repeat     int
 	kernel     string
 	cpus       int
+	note       string
 	load       []float64 // the machine's load average (1 min) when each row was done
 
 	mu       sync.Mutex
@@ -329,6 +330,7 @@ type measurement struct {
 	CPUs     int               `json:"cpus"`
 	Repeat   int               `json:"repeat"`
 	Load     []float64         `json:"load"`
+	Note     string            `json:"note,omitempty"` // for the page: what is to be known of this run
 	Versions map[string]string `json:"versions"`
 	Absent   map[string]string `json:"not_measured"`
 	Rows     []record          `json:"rows"`
@@ -336,7 +338,7 @@ type measurement struct {
 
 func (rep *report) writeJSON(path string) error {
 	m := measurement{
-		Begin: rep.begin.UTC(), End: rep.end.UTC(), Kernel: rep.kernel, CPUs: rep.cpus, Repeat: rep.repeat, Load: rep.load,
+		Begin: rep.begin.UTC(), End: rep.end.UTC(), Kernel: rep.kernel, CPUs: rep.cpus, Repeat: rep.repeat, Load: rep.load, Note: rep.note,
 		Versions: rep.versions, Absent: rep.absent,
 	}
 	for _, w := range rep.inOrder() {
@@ -361,7 +363,7 @@ func readReport(path string) (*report, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	rep := &report{
-		begin: m.Begin, end: m.End, kernel: m.Kernel, cpus: m.CPUs, repeat: m.Repeat, load: m.Load,
+		begin: m.Begin, end: m.End, kernel: m.Kernel, cpus: m.CPUs, repeat: m.Repeat, load: m.Load, note: m.Note,
 		versions: m.Versions, absent: m.Absent,
 	}
 	for _, r := range m.Rows {
