@@ -11,13 +11,22 @@ import (
 // held starts a thread that holds the lifeline until it is told to end.
 func held(l *lifeline, last func()) (end chan<- struct{}) {
 	ready, told := make(chan struct{}), make(chan struct{})
-	go func() {
+	var hold func()
+	hold = func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			// Go never ends the first thread of a process: keep it, take another.
+			go hold()
+			<-told
+			runtime.UnlockOSThread()
+			return
+		}
 		l.hold()
 		close(ready)
 		<-told
 		last()
-	}()
+	}
+	go hold()
 	<-ready
 	return told
 }

@@ -6,8 +6,8 @@ import "time"
 // the router process sends a heartbeat.
 const looks = 4
 
-// allowances is how often in a row the guardian excuses a silence because it
-// was late itself. A machine that keeps even the guardian waiting for ever is
+// allowances is how often in a row the guardian excuses a silence: because it
+// was late itself, or because the control loop waits for a CPU. A machine that keeps even the guardian waiting for ever is
 // no place for a Master.
 const allowances = 8
 
@@ -39,13 +39,21 @@ func (p *patience) wait() time.Duration {
 // asked at most, and returns by how much that was too late.
 func (p *patience) woke(asked, elapsed time.Duration) (late time.Duration) {
 	late = max(elapsed-asked, 0)
-	if late > p.interval()/2 && p.excused < allowances {
-		p.silent = 0
-		p.excused++
+	if late > p.interval()/2 && p.excuse() {
 		return late
 	}
 	p.silent += elapsed
 	return late
+}
+
+// excuse lets a silence begin anew, unless that has been done too often.
+func (p *patience) excuse() bool {
+	if p.excused >= allowances {
+		return false
+	}
+	p.silent = 0
+	p.excused++
+	return true
 }
 
 // dead reports whether the process was silent for too long.

@@ -26,6 +26,7 @@ type process struct {
 	waited   chan struct{} // closed when nobody waits for the lifeline any more; nil: nobody does
 
 	patience patience
+	hunger   hunger
 	began    int64 // boot time
 	ready    bool
 	stopping bool
@@ -153,7 +154,7 @@ func (g *guardian) verdict(r *process, ended bool, now int64) string {
 		if time.Duration(now-r.began) > startLimit {
 			return fmt.Sprintf("not ready within %v of its start", startLimit)
 		}
-	case r.patience.dead():
+	case r.patience.dead() && !r.starved():
 		return fmt.Sprintf("silent for %v", r.patience.silent.Round(time.Millisecond))
 	}
 	return ""
