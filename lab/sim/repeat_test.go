@@ -46,9 +46,12 @@ func TestARunAsAScenarioIsTheSameRun(t *testing.T) {
 
 // What shrinking leaves still fails, and nothing in it can be left out.
 func TestShrinkingLeavesWhatMatters(t *testing.T) {
-	o := runSeed(2, false, bugNoZero)
-	if len(o.Lab.Violations()) == 0 {
-		t.Fatal("the seed does not fail any more: choose another")
+	seed := uint64(1)
+	o := runSeed(seed, false, bugNoZero)
+	for ; len(o.Lab.Violations()) == 0; o = runSeed(seed, false, bugNoZero) {
+		if seed++; seed > 100 {
+			t.Fatal("no seed fails")
+		}
 	}
 	fails := func(steps []step) bool { return len(replay(o.Seed, steps, false, bugNoZero).Lab.Violations()) > 0 }
 	left := shrink(o.Seed, o.steps, bugNoZero)
