@@ -115,7 +115,7 @@ func TestScreens(t *testing.T) {
 			}
 			golden(t, test.name, r.stdout)
 			for line := range strings.Lines(r.stdout) {
-				if line = strings.TrimSuffix(line, "\n"); len(line) > 100 && !strings.Contains(test.args, "--json") {
+				if line = strings.TrimSuffix(line, "\n"); len(line) > 80 && !strings.Contains(test.args, "--json") {
 					t.Errorf("%d columns: %s", len(line), line)
 				}
 				if strings.TrimRight(line, " ") != line {

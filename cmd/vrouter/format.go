@@ -12,7 +12,15 @@ func ago(now, t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return span(now.Sub(t)) + " ago"
+	return lasting(now, t) + " ago"
+}
+
+// lasting says for how long something has been so; "-" for the zero time.
+func lasting(now, since time.Time) string {
+	if since.IsZero() {
+		return "-"
+	}
+	return span(now.Sub(since))
 }
 
 // span writes a duration with its two largest units: "3m12s", "1d2h", "40ms".

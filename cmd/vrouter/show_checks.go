@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,11 +31,14 @@ func drawChecks(ctx context.Context, c *control.Client, s *screen, now time.Time
 		s.WriteString("no checks configured\n")
 		return nil
 	}
-	t := table{header: []string{"NAME", "STATE", "SINCE", "PROBE", "EVERY", "LAST", "RESULT"}}
+	t := table{
+		header:   []string{"NAME", "STATE", "FOR", "PROBE", "EVERY", "LAST", "RESULT"},
+		optional: []int{4, 2},
+	}
 	for i := range list {
 		k := &list[i]
 		r := t.add(
-			text(k.Name), upDownCell(k.State), text(ago(now, k.Since)), text(k.Kind+" "+k.Target),
+			text(k.Name), upDownCell(k.State), text(lasting(now, k.Since)), text(probe(k)),
 			text(milliseconds(k.IntervalMS)), text(ago(now, k.Last)), text(checkResult(k)),
 		)
 		if !k.OK && k.Detail != "" {
@@ -42,6 +47,20 @@ func drawChecks(ctx context.Context, c *control.Client, s *screen, now time.Time
 	}
 	t.render(s)
 	return nil
+}
+
+// probe says what is tried; of a program its name, without the directory.
+func probe(k *router.CheckStatus) string {
+	target := k.Target
+	if k.Kind == "exec" {
+		program, arguments, _ := strings.Cut(target, " ")
+		target = strings.TrimSpace(filepath.Base(program) + " " + arguments)
+	}
+	const most = 32 // a program may have many arguments
+	if runes := []rune(target); len(runes) > most {
+		target = string(runes[:most-3]) + "..."
+	}
+	return k.Kind + " " + target
 }
 
 // upDownCell emphasises a state.

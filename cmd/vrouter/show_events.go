@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,9 +47,15 @@ func drawEvents(since uint64) screenFunc {
 			return nil
 		}
 		t := table{header: []string{"NO", "TIME", "KIND", "NAME", "EVENT"}, right: []int{0}}
+		day := ""
 		for _, e := range events {
+			date, clock, _ := strings.Cut(eventTime(e, now), " ")
+			if date != day {
+				t.add(text(""), cell{date, faint})
+				day = date
+			}
 			t.add(
-				text(strconv.FormatUint(e.Sequence, 10)), text(eventTime(e, now)), text(e.Kind), text(e.Name),
+				text(strconv.FormatUint(e.Sequence, 10)), text(clock), text(e.Kind), text(e.Name),
 				cell{eventText(e), eventStyle(e)},
 			)
 		}

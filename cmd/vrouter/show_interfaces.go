@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,22 +35,20 @@ func drawInterfaces(ctx context.Context, c *control.Client, s *screen, _ time.Ti
 	}
 	t := table{
 		header: []string{
-			"NAME", "DEVICE", "ATTACH", "STATE", "MTU", "MAC",
+			"NAME", "DEVICE", "ATTACH", "STATE", "MTU",
 			"RX PKTS", "RX BYTES", "TX PKTS", "TX BYTES",
 		},
-		right: []int{4, 6, 7, 8, 9},
+		right:    []int{4, 5, 6, 7, 8},
+		optional: []int{2},
 	}
 	for i := range interfaces {
 		n := &interfaces[i]
-		state, mac := cell{"up", good}, n.MAC.String()
+		state := cell{"up", good}
 		if !n.Up {
 			state = cell{"down", bad}
 		}
-		if n.MAC.IsZero() {
-			mac = "-"
-		}
 		r := t.add(
-			text(n.Name), text(n.Device), text(n.Attach), state, text(strconv.Itoa(n.MTU)), text(mac),
+			text(n.Name), text(n.Device), text(n.Attach), state, text(strconv.Itoa(n.MTU)),
 			text(count(n.RX.Packets)), text(size(n.RX.Bytes)), text(count(n.TX.Packets)), text(size(n.TX.Bytes)),
 		)
 		r.notes = interfaceNotes(n)
@@ -62,8 +61,15 @@ func interfaceNotes(n *router.InterfaceStatus) (notes []cell) {
 	if n.Problem != "" {
 		notes = append(notes, cell{n.Problem, bad})
 	}
+	var own []string
+	if !n.MAC.IsZero() {
+		own = append(own, n.MAC.String())
+	}
 	if len(n.Addresses) > 0 {
-		notes = append(notes, text(joined(n.Addresses, " ")))
+		own = append(own, joined(n.Addresses, " "))
+	}
+	if len(own) > 0 {
+		notes = append(notes, text(strings.Join(own, "  ")))
 	}
 	if n.RA != nil {
 		from := "from nobody while no virtual router is Master here"

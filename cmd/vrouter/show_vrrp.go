@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,14 +48,19 @@ func drawVRRP(ctx context.Context, c *control.Client, s *screen, now time.Time) 
 		return nil
 	}
 	t := table{
-		header: []string{"NAME", "INTERFACE", "VRID", "STATE", "PRIORITY", "MASTER", "SINCE", "ADDRESSES"},
-		right:  []int{2},
+		header:   []string{"NAME", "INTERFACE", "GROUP", "VRID", "STATE", "PRIO", "MASTER", "FOR", "ADDRESSES"},
+		right:    []int{3},
+		optional: []int{1, 7, 2}, // the page of one virtual router has them
+	}
+	if !slices.ContainsFunc(routers, func(v control.VirtualRouter) bool { return v.Group != nil }) {
+		t.optional = []int{1, 7}
+		t.without = []int{2}
 	}
 	for i := range routers {
 		v := &routers[i]
 		r := t.add(
-			text(v.Name), text(v.Interface), text(strconv.Itoa(int(v.VRID))), stateCell(v),
-			text(priority(v)), text(master(v)), text(ago(now, v.Since)), text(firstAddress(v)),
+			text(v.Name), text(v.Interface), text(group(v)), text(strconv.Itoa(int(v.VRID))), stateCell(v),
+			text(priority(v)), text(master(v)), text(lasting(now, v.Since)), text(firstAddress(v)),
 		)
 		r.notes = problems(v, now)
 	}
@@ -115,13 +121,20 @@ func contested(c *router.ContestedStatus, now time.Time) string {
 	return printable(s)
 }
 
+func group(v *control.VirtualRouter) string {
+	if v.Group == nil {
+		return "-"
+	}
+	return v.Group.Name
+}
+
 // priority shows the effective priority, and the configured one where it
 // differs.
 func priority(v *control.VirtualRouter) string {
 	if v.Priority == v.EffectivePriority {
 		return strconv.Itoa(int(v.Priority))
 	}
-	return fmt.Sprintf("%d of %d", v.EffectivePriority, v.Priority)
+	return fmt.Sprintf("%d/%d", v.EffectivePriority, v.Priority)
 }
 
 func master(v *control.VirtualRouter) string {
@@ -182,7 +195,7 @@ func drawPage(s *screen, v *control.VirtualRouter, now time.Time) {
 	}
 	s.WriteString("\n")
 	for _, p := range problems(v, now) {
-		s.WriteString("    " + s.paint(p.text, p.style) + "\n")
+		s.note(p)
 	}
 	family := map[string]string{"ipv4": "IPv4", "ipv6": "IPv6"}[v.Family]
 	current := master(v)
@@ -260,19 +273,11 @@ func winner(v *control.VirtualRouter) string {
 	return fmt.Sprintf("%s (%d): %s", w.Address, w.Priority, w.Reason)
 }
 
-// drawField writes one field of a page. What is longer than a line of 80
-// columns goes on under itself.
+// drawField writes one field of a page. What is longer than a line goes on
+// under itself.
 func drawField(s *screen, name, value string) {
-	const indent, columns = 18, 80
-	for first := true; first || value != ""; first = false {
-		line := value
-		if len([]rune(line)) > columns-indent {
-			cut := strings.LastIndexByte(string([]rune(line)[:columns-indent+1]), ' ')
-			if cut > 0 {
-				line = value[:cut]
-			}
-		}
-		value = strings.TrimPrefix(value[len(line):], " ")
+	const indent = 18
+	for _, line := range wrap(value, s.width()-indent) {
 		s.WriteString(strings.TrimRight(fmt.Sprintf("  %-16s%s", name, line), " ") + "\n")
 		name = ""
 	}

@@ -36,7 +36,45 @@ func text(s string) cell { return cell{text: s} }
 // screen collects what a command shows, so that it is written in one piece.
 type screen struct {
 	strings.Builder
-	colour bool
+	colour  bool
+	columns int // of the terminal; 0: not known
+}
+
+// usualColumns is the width of the narrowest terminal that is cared for.
+const usualColumns = 80
+
+// width returns how many columns a line may have.
+func (s *screen) width() int { return max(s.columns, usualColumns) }
+
+// note writes a line under what it explains, folded where it is too long.
+func (s *screen) note(c cell) {
+	const indent = "    "
+	for i, line := range wrap(c.text, s.width()-len(indent)-2) {
+		if i > 0 {
+			s.WriteString("  ") // so that it is not taken for another note
+		}
+		s.WriteString(indent + s.paint(line, c.style) + "\n")
+	}
+}
+
+// wrap folds a text at its blanks into lines of at most so many runes. A word
+// that is longer stays whole: half an address helps nobody.
+func wrap(text string, columns int) (lines []string) {
+	for {
+		rest := []rune(text)
+		if len(rest) <= columns {
+			return append(lines, text)
+		}
+		cut := strings.LastIndexByte(string(rest[:columns+1]), ' ')
+		if cut <= 0 {
+			cut = strings.IndexByte(text, ' ')
+		}
+		if cut <= 0 {
+			return append(lines, text)
+		}
+		lines = append(lines, strings.TrimRight(text[:cut], " "))
+		text = strings.TrimLeft(text[cut:], " ")
+	}
 }
 
 // paint returns the text in a style, made safe for a terminal.
@@ -54,11 +92,14 @@ type row struct {
 	notes []cell
 }
 
-// table is a list with a header. Columns are as wide as their widest cell.
+// table is a list with a header. Columns are as wide as their widest cell; the
+// last one is folded where the screen ends.
 type table struct {
-	header []string
-	right  []int // columns that are flush right
-	rows   []row
+	header   []string
+	right    []int // columns that are flush right
+	optional []int // columns to leave out, in this order, while the table is too wide
+	without  []int // columns that have nothing to say
+	rows     []row
 }
 
 func (t *table) add(cells ...cell) *row {
@@ -70,10 +111,35 @@ const columnGap = "  "
 
 // render appends the table to the screen.
 func (t *table) render(s *screen) {
-	widths := make([]int, len(t.header))
+	widths := t.widths()
+	for _, i := range t.without {
+		widths[i] = absent
+	}
+	for _, i := range t.optional {
+		if total(widths) <= s.width() {
+			break
+		}
+		widths[i] = absent
+	}
 	header := make([]cell, len(t.header))
 	for i, h := range t.header {
 		header[i] = cell{h, bold}
+	}
+	t.renderRow(s, header, widths)
+	for _, r := range t.rows {
+		t.renderRow(s, r.cells, widths)
+		for _, n := range r.notes {
+			s.note(n)
+		}
+	}
+}
+
+// absent is the width of a column that is left out.
+const absent = -1
+
+func (t *table) widths() []int {
+	widths := make([]int, len(t.header))
+	for i, h := range t.header {
 		widths[i] = utf8.RuneCountInString(h)
 	}
 	for _, r := range t.rows {
@@ -81,36 +147,56 @@ func (t *table) render(s *screen) {
 			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
 		}
 	}
-	t.renderRow(s, header, widths)
-	for _, r := range t.rows {
-		t.renderRow(s, r.cells, widths)
-		for _, n := range r.notes {
-			s.WriteString("    " + s.paint(n.text, n.style) + "\n")
+	return widths
+}
+
+func total(widths []int) (sum int) {
+	for _, w := range widths {
+		if w != absent {
+			sum += w + len(columnGap)
 		}
 	}
+	return sum - len(columnGap)
 }
 
 func (t *table) renderRow(s *screen, cells []cell, widths []int) {
 	last := len(cells) - 1
-	for last > 0 && cells[last].text == "" {
+	for last > 0 && (cells[last].text == "" || widths[last] == absent) {
 		last--
 	}
+	at := 0 // the column of the screen
 	for i, c := range cells[:last+1] {
-		if i > 0 {
+		if widths[i] == absent {
+			continue
+		}
+		if at > 0 {
 			s.WriteString(columnGap)
+			at += len(columnGap)
 		}
 		fill := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text))
-		painted := s.paint(c.text, c.style)
 		switch {
 		case slices.Contains(t.right, i):
-			s.WriteString(fill + painted)
+			s.WriteString(fill + s.paint(c.text, c.style))
 		case i == last:
-			s.WriteString(painted)
+			t.renderLast(s, c, at)
 		default:
-			s.WriteString(painted + fill)
+			s.WriteString(s.paint(c.text, c.style) + fill)
 		}
+		at += widths[i]
 	}
 	s.WriteString("\n")
+}
+
+// renderLast writes the last cell of a row, which begins at a column of the
+// screen; what does not fit goes on under itself.
+func (t *table) renderLast(s *screen, c cell, at int) {
+	const least = 20 // narrower lines cannot be read
+	for i, line := range wrap(c.text, max(s.width()-at, least)) {
+		if i > 0 {
+			s.WriteString("\n" + strings.Repeat(" ", at))
+		}
+		s.WriteString(s.paint(line, c.style))
+	}
 }
 
 // printable replaces what could steer a terminal; texts of the router may hold
@@ -125,7 +211,23 @@ func printable(s string) string {
 }
 
 // newScreen returns the screen for the command's output.
-func (a *app) newScreen() *screen { return &screen{colour: a.colour()} }
+func (a *app) newScreen() *screen {
+	return &screen{colour: a.colour(), columns: terminalColumns(a.stdout)}
+}
+
+// terminalColumns returns the width of a terminal; 0 for what is none, or does
+// not tell.
+func terminalColumns(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
 
 // colour reports whether the output is a terminal that shows colours and whose
 // user wants them (no-color.org).

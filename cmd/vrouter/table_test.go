@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"math"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -124,5 +125,52 @@ func TestQuantileIsTheBoundOfItsBucket(t *testing.T) {
 	}
 	if got := quantile(router.HistogramStatus{MaxUS: 1}, 5, 500); got != "<=1us" {
 		t.Errorf("counts that do not add up: %s", got)
+	}
+}
+
+func TestTableFitsTheScreen(t *testing.T) {
+	draw := func(columns int, address string) string {
+		s := &screen{columns: columns}
+		tab := table{header: []string{"NAME", "DEVICE", "FOR", "WHAT"}, optional: []int{1, 2}}
+		tab.add(text(strings.Repeat("n", 30)), text(strings.Repeat("d", 20)), text("3m"), text(address))
+		tab.render(s)
+		return s.String()
+	}
+	n, d := strings.Repeat("n", 30), strings.Repeat("d", 20)
+	name := "NAME" + strings.Repeat(" ", 26)
+	for _, test := range []struct {
+		columns    int
+		what, want string
+	}{
+		{0, "fits", name + "  DEVICE" + strings.Repeat(" ", 14) + "  FOR  WHAT\n" + n + "  " + d + "  3m   fits\n"},
+		{0, strings.Repeat("w", 40), name + "  FOR  WHAT\n" + n + "  3m   " + strings.Repeat("w", 40) + "\n"},
+		{
+			0, strings.Repeat("w", 44) + " more",
+			name + "  WHAT\n" + n + "  " + strings.Repeat("w", 44) + "\n" + strings.Repeat(" ", 32) + "more\n",
+		},
+		{
+			120, strings.Repeat("w", 55),
+			name + "  DEVICE" + strings.Repeat(" ", 14) + "  FOR  WHAT\n" + n + "  " + d + "  3m   " + strings.Repeat("w", 55) + "\n",
+		},
+	} {
+		if got := draw(test.columns, test.what); got != test.want {
+			t.Errorf("%d columns, %q: got\n%swant\n%s", test.columns, test.what, got, test.want)
+		}
+	}
+}
+
+func TestWrapKeepsWordsWhole(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                  "",
+		"short":             "short",
+		"ten runes!":        "ten runes!",
+		"ten runes! and":    "ten runes!|and",
+		"a longerthanten b": "a|longerthanten|b",
+		"longerthanten":     "longerthanten",
+		"äöüäöüäöü äöü":     "äöüäöüäöü|äöü",
+	} {
+		if got := strings.Join(wrap(text, 10), "|"); got != want {
+			t.Errorf("wrap(%q): %q, want %q", text, got, want)
+		}
 	}
 }
