@@ -23,7 +23,10 @@ type Transition struct {
 // It comes once; a better master heard meanwhile undoes it (Info.Elected).
 type Elected struct {
 	Reason string
-	GaveUp bool // the master has said that it stops: no matter of a lost advertisement
+	// GaveUp: the master has said that it stops, so this is no matter of a lost
+	// advertisement. A priority 0 of a router that was not the master is none: it
+	// may have lost to the one that is.
+	GaveUp bool
 }
 
 // Send asks for one advertisement: to the group, or to each of Config.Peers;

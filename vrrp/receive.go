@@ -104,6 +104,7 @@ func (m *Machine) receiveBackup(now time.Time, from Sender, adv *Advertisement) 
 		m.elected, m.fallen, m.damped = false, 0, time.Time{}
 		if heard {
 			m.handedOver = false
+			m.gaveUp = from.Addr == before.Addr || from.Addr == m.better
 		}
 	case adv.Priority >= m.priority:
 		m.follow(now, adv)
