@@ -89,13 +89,16 @@ func eventText(e router.Event) string {
 	if e.From != "" {
 		change = e.From + " -> " + e.To
 	}
+	// A reason of a priority is whole by itself, for hooks and the log; here
+	// the change stands before it.
+	reason := strings.TrimSuffix(e.Reason, "; effective "+change)
 	switch {
 	case change == "":
 		return e.Reason
-	case e.Reason == "":
+	case reason == "":
 		return change
 	}
-	return change + ": " + e.Reason
+	return change + ": " + reason
 }
 
 func eventStyle(e router.Event) style {
