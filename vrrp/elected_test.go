@@ -42,3 +42,19 @@ func TestElected_says_that_the_master_gave_up_only_where_it_was_the_master_that_
 		})
 	}
 }
+
+// What was heard before its own mastership says nothing about the end of it.
+func TestElected_after_yielding_says_nothing_of_an_earlier_master(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Grouped = true })
+	r.start()
+	r.hear(routerC, 200)
+	r.hear(routerC, 0)
+	r.until(sec)
+	r.m.TakeOver(r.now, "the group")
+	r.m.Yield(r.now, "the group")
+	for _, a := range r.until(10 * sec) {
+		if e, ok := a.(Elected); ok && e.GaveUp {
+			t.Errorf("an earlier master gave up again: %s", e.Reason)
+		}
+	}
+}

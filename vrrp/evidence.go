@@ -24,10 +24,13 @@ type rival struct {
 	priority uint8
 	interval time.Duration // as it says
 	at       time.Time     // of its last advertisement
+	// wasMaster tells of a priority 0 that it came from the master, and not from
+	// one that had lost to it.
+	wasMaster bool
 }
 
 func heardFrom(from Sender, adv *Advertisement, now time.Time) rival {
-	return rival{from, adv.Priority, adv.Interval, now}
+	return rival{Sender: from, priority: adv.Priority, interval: adv.Interval, at: now}
 }
 
 // downReason says why the Master_Down_Timer has expired.

@@ -55,7 +55,6 @@ type Machine struct {
 	better         netip.Addr    // whom timers.better is about
 	fallen         uint8         // as Backup: the master's priority before it fell below ours; 0: it did not
 	damped         time.Time     // as Backup: a takeover by silence is held back until then
-	gaveUp         bool          // as Backup: of the last priority 0, that it came from the master
 	quiet          time.Time     // as Backup: since when the silence counts
 	asserted       int           // answers since the Adver_Timer fired
 	announced      int           // announcements since becoming Master, or since addresses came
@@ -218,7 +217,7 @@ func (m *Machine) elect(now time.Time, reason string) []Action {
 	}
 	m.timers.down, m.timers.preempt = time.Time{}, time.Time{}
 	m.elected = true
-	return []Action{Elected{Reason: reason, GaveUp: m.gaveUp && m.master.priority == PriorityStop}}
+	return []Action{Elected{Reason: reason, GaveUp: m.master.wasMaster}}
 }
 
 // advanceMaster is RFC 9568 6.4.3, Adver_Timer, and the announcements.

@@ -102,9 +102,10 @@ func (m *Machine) receiveBackup(now time.Time, from Sender, adv *Advertisement) 
 		m.timers.down, m.timers.preempt = now.Add(m.skewTime()), time.Time{}
 		m.timers.better = time.Time{}
 		m.elected, m.fallen, m.damped = false, 0, time.Time{}
+		m.master.wasMaster = before.wasMaster
 		if heard {
 			m.handedOver = false
-			m.gaveUp = from.Addr == before.Addr || from.Addr == m.better
+			m.master.wasMaster = from.Addr == before.Addr || from.Addr == m.better
 		}
 	case adv.Priority >= m.priority:
 		m.follow(now, adv)
