@@ -2,7 +2,7 @@
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZ_TIME ?= 10s
-SEEDS     ?= 2000
+SEEDS     ?= 3000
 # More flags for go test, as -v or -json.
 TEST_FLAGS ?=
 
@@ -43,7 +43,7 @@ lint: vet ## gofumpt, staticcheck and the tests of the sources
 fuzz: ## each fuzz target for FUZZ_TIME (10s)
 	.ci/fuzz $(FUZZ_TIME)
 
-sim: ## the simulation alone, from SEEDS seeds (2000)
+sim: ## the simulation alone, from SEEDS seeds (3000)
 	go test -count=1 ./lab/sim -seeds=$(SEEDS)
 
 interop: ## against Linux hosts, keepalived, FRR and tshark alone

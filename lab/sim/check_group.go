@@ -177,7 +177,9 @@ func (c *checker) ails(n *Node, ails bool) {
 	}
 	c.planned()
 	c.plannedAt = c.w.now.Add((checkRow + 1) * checkInterval)
-	if m.spec.Check == 0 && !ails { // where nobody else served, nobody does until it has listened
+	// Where nobody else served, nobody does until it has listened. A fault that
+	// lasts longer goes on.
+	if m.spec.Check == 0 && !ails && c.plannedAt.After(c.faultAt) {
 		c.faultAt = c.plannedAt
 	}
 }

@@ -128,6 +128,10 @@ func (v *voice) hearsLesser(c *checker, a *heardAdvert) {
 	if now.Sub(v.begunAt) <= readyLimit {
 		first = now.Add(v.spanFor(a.interval))
 	}
+	// At the end of its preemption delay a router takes over at once.
+	if end := v.begunAt.Add(time.Duration(early * float64(v.m.spec.PreemptDelay))); !end.Before(now) && end.Before(first) {
+		first = end
+	}
 	if a.priority < v.heard {
 		first = now.Add(time.Duration(early * float64(v.m.spec.skew(v.m.spec.Priority, c.quick))))
 	}

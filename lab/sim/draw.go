@@ -28,7 +28,7 @@ func (w *walk) build(seed uint64) {
 	w.dense = max(longest/25, time.Millisecond)
 	preempt := w.draw.IntN(5) // 0: nobody, 1: some, else all
 	group := []string{"all", "family", "", "", ""}[w.draw.IntN(5)]
-	priorities := w.priorities(group == "")
+	priorities := w.priorities(group == "" || !mixed)
 	track := []int{0, 10 + w.draw.IntN(90), -1, -1}[w.draw.IntN(4)]
 	check := []int{0, 10 + w.draw.IntN(90), -1, -1}[w.draw.IntN(4)]
 	route, fast := w.draw.IntN(4) == 0, w.draw.IntN(3) == 0
@@ -68,8 +68,9 @@ func (w *walk) count() int {
 	return 2 + w.draw.IntN(maxRouters-1)
 }
 
-// priorities draws them, mostly well apart, in any order. Ties of groups are
-// decided by their leaders, which takes longer than the checkers know.
+// priorities draws them, mostly well apart, in any order. A Master of a long
+// interval may assert itself only so often against groups of short ones that
+// are tied with it, and they go round meanwhile: no ties there.
 func (w *walk) priorities(ties bool) []int {
 	list := []int{230, 200, 170, 140, 110, 80, 50}
 	switch kind := w.draw.IntN(6); {

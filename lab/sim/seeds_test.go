@@ -15,7 +15,7 @@ import (
 
 var (
 	oneSeed   = flag.Uint64("seed", 0, "run only this seed, and show its trace with -v")
-	seedCount = flag.Uint64("seeds", 2000, "how many seeds to run")
+	seedCount = flag.Uint64("seeds", 3000, "how many seeds to run")
 	seedFirst = flag.Uint64("first", 1, "the first of them")
 )
 
