@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"vrouter/packet"
@@ -75,5 +76,6 @@ func written(d time.Duration) string {
 	if d < time.Second {
 		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
 	}
-	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + " s"
+	text := strconv.FormatFloat(d.Seconds(), 'f', 3, 64)
+	return strings.TrimRight(strings.TrimRight(text, "0"), ".") + " s"
 }
