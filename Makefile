@@ -20,7 +20,7 @@ build: ## build/vrouter, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o build/vrouter ./cmd/vrouter
 
 # These drive programs from outside: the race detector would see nothing of
-# them, and slow down those that measure.
+# them, and slow down those that measure. They wait more than they work.
 OUTSIDE := ./bench/... ./internal/interop ./internal/planted ./internal/probe ./lab/demo
 
 # One package at a time: some tests measure how long a takeover takes.
@@ -28,7 +28,7 @@ test: ## every test, with the race detector where it can see something and there
 	@go build $(RACE) ./...
 	@failed=; \
 	go test $(RACE) -p 1 $(TEST_FLAGS) $$(go list ./... | grep -vxF "$$(go list $(OUTSIDE))") || failed=1; \
-	go test -p 1 $(TEST_FLAGS) $(OUTSIDE) || failed=1; \
+	go test -p 1 -parallel 4 $(TEST_FLAGS) $(OUTSIDE) || failed=1; \
 	[ -z "$$failed" ]
 
 vet: ## go vet
