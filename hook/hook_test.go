@@ -60,6 +60,13 @@ func (j *journal) run(ctx context.Context, c program.Command) program.Result {
 	}
 }
 
+// peak returns how many ran at once at most.
+func (j *journal) peak() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.most
+}
+
 // of returns the lines about one virtual router.
 func (j *journal) of(name string) (list []string) {
 	j.mu.Lock()
@@ -97,8 +104,8 @@ func TestHooksRunInOrderForEachAndSideBySideForDifferentOnes(t *testing.T) {
 				t.Errorf("%s: %s", name, got)
 			}
 		}
-		if j.most != 2 || r.Counts() != (Counts{Run: 12}) {
-			t.Errorf("%d at once, %+v", j.most, r.Counts())
+		if most := j.peak(); most != 2 || r.Counts() != (Counts{Run: 12}) {
+			t.Errorf("%d at once, %+v", most, r.Counts())
 		}
 		if len(r.waiting) != 0 {
 			t.Error("a goroutine is left")
@@ -150,8 +157,8 @@ func TestNotAllOfManyVirtualRoutersRunAtOnce(t *testing.T) {
 			r.Add(Change{Name: fmt.Sprint("vr", i)})
 		}
 		time.Sleep(9 * time.Second)
-		if j.most != maxAtOnce || r.Counts().Run != 500 {
-			t.Errorf("%d at once, %+v", j.most, r.Counts())
+		if most := j.peak(); most != maxAtOnce || r.Counts().Run != 500 {
+			t.Errorf("%d at once, %+v", most, r.Counts())
 		}
 		_ = r.Close(0)
 	})
