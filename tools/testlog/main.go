@@ -1,15 +1,26 @@
-// Command testlog reads what "go test -json" writes and prints what "go test"
-// would have printed, and beside it each test that was skipped, with the
+// Command testlog runs a command that writes what "go test -json" does (or
+// reads that from standard input, where none is named), and prints what "go
+// test" would have printed, and beside it each test that was skipped, with the
 // reason. It fails where a test has failed, and, with VROUTER_CI=1 in the
 // environment, where one was skipped because a program is not installed.
+//
+//	testlog [-again PACKAGES] [COMMAND ARGUMENT...]
+//
+// Tests of real programs in real time fail now and then for a stall of a
+// machine that is shared. With -again, a regular expression of packages, such
+// tests are run a second time when all is done, alone; who passes then is
+// listed as unsteady, and does not fail the run. A data race, a panic, a test
+// that was not built or more failures than a stall explains are never forgiven.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 )
@@ -29,8 +40,8 @@ type key struct{ pkg, test string }
 type summary struct {
 	out    io.Writer
 	output map[key][]string // of tests that still run
-	failed bool
-	absent []string // tests that skipped because a program is missing
+	failed map[key]string   // with what they printed; of packages too
+	absent []string         // tests that skipped because a program is missing
 }
 
 func (s *summary) add(e event) {
@@ -39,6 +50,7 @@ func (s *summary) add(e event) {
 	case "output", "build-output":
 		if e.Test == "" && e.Package != "" {
 			s.line(e.Output)
+			s.output[k] = append(s.output[k], e.Output)
 			return
 		}
 		if e.Action == "build-output" {
@@ -47,8 +59,11 @@ func (s *summary) add(e event) {
 		}
 		s.output[k] = append(s.output[k], e.Output)
 	case "fail", "build-fail":
-		s.failed = true
-		fmt.Fprint(s.out, strings.Join(s.output[k], ""))
+		text := strings.Join(s.output[k], "")
+		s.failed[k] = text
+		if e.Test != "" { // else it was printed already
+			fmt.Fprint(s.out, text)
+		}
 		delete(s.output, k)
 	case "skip":
 		if e.Test != "" {
@@ -92,7 +107,7 @@ func (s *summary) status(ci bool) int {
 			len(s.absent), strings.Join(s.absent, "\n  "))
 		return 1
 	}
-	if s.failed {
+	if len(s.failed) > 0 {
 		return 1
 	}
 	return 0
@@ -101,7 +116,7 @@ func (s *summary) status(ci bool) int {
 // read reads events to the end. Lines that are none (of make, of the compiler)
 // are printed as they are.
 func read(in io.Reader, out io.Writer) (*summary, error) {
-	s := &summary{out: out, output: make(map[key][]string)}
+	s := &summary{out: out, output: make(map[key][]string), failed: make(map[key]string)}
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadString('\n')
@@ -122,11 +137,48 @@ func read(in io.Reader, out io.Writer) (*summary, error) {
 	}
 }
 
+// run reads what a command writes.
+func run(command []string, out io.Writer) (*summary, error) {
+	c := exec.Command(command[0], command[1:]...)
+	c.Stderr = os.Stderr
+	pipe, err := c.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	s, err := read(pipe, out)
+	if ended := c.Wait(); err == nil && ended != nil && len(s.failed) == 0 {
+		err = fmt.Errorf("%s: %w", strings.Join(command, " "), ended)
+	}
+	return s, err
+}
+
 func main() {
-	s, err := read(os.Stdin, os.Stdout)
+	again := flag.String("again", "", "regular `expression` of packages whose failed tests are run again, alone")
+	flag.Parse()
+	os.Exit(logged(*again, flag.Args(), os.Stdout))
+}
+
+// logged returns the exit status of it all.
+func logged(again string, command []string, out io.Writer) int {
+	var s *summary
+	var err error
+	if len(command) > 0 {
+		s, err = run(command, out)
+	} else {
+		s, err = read(os.Stdin, out)
+	}
+	if err == nil && again != "" {
+		var steady *regexp.Regexp
+		if steady, err = regexp.Compile(again); err == nil {
+			err = s.secondChance(steady, alone)
+		}
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testlog:", err)
-		os.Exit(1)
+		return 1
 	}
-	os.Exit(s.status(os.Getenv("VROUTER_CI") != ""))
+	return s.status(os.Getenv("VROUTER_CI") != "")
 }

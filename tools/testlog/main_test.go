@@ -20,7 +20,7 @@ const transcript = `go build ./...
 {"Action":"pass","Package":"vrouter/a","Elapsed":0.1}
 `
 
-func run(t *testing.T, text string, ci bool) (string, int) {
+func told(t *testing.T, text string, ci bool) (string, int) {
 	t.Helper()
 	var out strings.Builder
 	s, err := read(strings.NewReader(text), &out)
@@ -33,10 +33,10 @@ func run(t *testing.T, text string, ci bool) (string, int) {
 
 func TestASkipForAMissingProgramFailsInCIOnly(t *testing.T) {
 	text := strings.Replace(transcript, "REASON", "tshark is not installed", 1)
-	if out, status := run(t, text, true); status != 1 || !strings.Contains(out, "FAIL: 1 tests were skipped") {
+	if out, status := told(t, text, true); status != 1 || !strings.Contains(out, "FAIL: 1 tests were skipped") {
 		t.Errorf("status %d\n%s", status, out)
 	}
-	out, status := run(t, text, false)
+	out, status := told(t, text, false)
 	const want = "go build ./...\nskipped vrouter/a TestTool: a_test.go:9: tshark is not installed\nok  \tvrouter/a\t0.1s\n"
 	if status != 0 || out != want {
 		t.Errorf("status %d\n%s\nwant\n%s", status, out, want)
@@ -44,7 +44,7 @@ func TestASkipForAMissingProgramFailsInCIOnly(t *testing.T) {
 }
 
 func TestASkipForAnotherReasonIsToldOnly(t *testing.T) {
-	out, status := run(t, strings.Replace(transcript, "REASON", "half a minute", 1), true)
+	out, status := told(t, strings.Replace(transcript, "REASON", "half a minute", 1), true)
 	if status != 0 || !strings.Contains(out, "half a minute") {
 		t.Errorf("status %d\n%s", status, out)
 	}
@@ -56,7 +56,7 @@ func TestAFailureIsShownWithItsOutput(t *testing.T) {
 {"Action":"output","Package":"vrouter/a","Output":"FAIL\tvrouter/a\t0.1s\n"}
 {"Action":"fail","Package":"vrouter/a"}
 `
-	out, status := run(t, text, false)
+	out, status := told(t, text, false)
 	if status != 1 || out != "    a_test.go:3: broken\nFAIL\tvrouter/a\t0.1s\n" {
 		t.Errorf("status %d\n%s", status, out)
 	}
@@ -68,7 +68,7 @@ func TestABuildFailureIsShown(t *testing.T) {
 {"Action":"output","Package":"vrouter/a","Output":"FAIL\tvrouter/a [build failed]\n"}
 {"Action":"fail","Package":"vrouter/a","FailedBuild":"vrouter/a"}
 `
-	out, status := run(t, text, false)
+	out, status := told(t, text, false)
 	if status != 1 || out != "a.go:1: undefined\nFAIL\tvrouter/a [build failed]\n" {
 		t.Errorf("status %d\n%s", status, out)
 	}
