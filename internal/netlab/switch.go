@@ -167,7 +167,7 @@ func (s *Switch) Snoop(ctx context.Context, igmpVersion, mldVersion int) error {
 		"mcast_snooping", "1", "mcast_querier", "1",
 		"mcast_igmp_version", strconv.Itoa(igmpVersion), "mcast_mld_version", strconv.Itoa(mldVersion),
 		"mcast_query_interval", "200", "mcast_startup_query_interval", "100", // hundredths of a second
-		"mcast_query_response_interval", "50", "mcast_membership_interval", "600")
+		"mcast_query_response_interval", "50", "mcast_membership_interval", "1000")
 	return err
 }
 

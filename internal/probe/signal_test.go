@@ -105,7 +105,7 @@ func TestFlood(t *testing.T) {
 		n++
 	}
 	t.Logf("%d frames in 4 s", n)
-	if gap := <-gaps; gap > 600*time.Millisecond {
+	if gap := <-gaps; gap > 700*time.Millisecond { // just before a Backup would take over
 		t.Errorf("%v without an advertisement, at an interval of 200 ms", gap)
 	} else {
 		t.Logf("longest gap %v", gap)

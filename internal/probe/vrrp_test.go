@@ -250,9 +250,10 @@ func backupChecks(t *testing.T, r *rig, mine advertisement, peer string, v6 bool
 		last := time.Now()
 		r.waitState("v", "Backup", time.Second)
 		wire.Drain()
-		got := r.ask("lan", other, ask(mine.addresses[0])...)
-		if len(got) > 0 {
-			t.Errorf("%s: a Backup answers %x", name, got)
+		for _, f := range r.ask("lan", other, ask(mine.addresses[0])...) {
+			if m := mine.mac(); bytes.Contains(f, m[:]) { // else the interface's own address is announced again
+				t.Errorf("%s: a Backup answers %x", name, f)
+			}
 		}
 		if a := r.advert(10*time.Second, 33, v6); a != nil {
 			near(t, name+": takeover", a.at.Sub(last), 3*every+skew)
