@@ -22,15 +22,19 @@
 //
 // # How Engine differs from the fast path
 //
-// In gVisor v0.0.0-20260905035102-160fafc42237:
+// FuzzReference and its seeds send the same packets through both, and hold what
+// differs against a list (deviations_test.go). In gVisor
+// v0.0.0-20260905035102-160fafc42237:
 //
 //   - No multipath: the first next hop of a group takes all.
 //   - A route of type unreachable discards in silence, as a blackhole does.
 //   - A missing IPv4 route is "net unreachable" (code 0), never "host
 //     unreachable" (code 1): it knows no neighbours that could be missing.
 //   - ICMP errors come from the address of the port where the packet came in,
-//     also where the error leaves by another; where that port has no address
-//     of the family, no error is sent. IPv4 errors quote up to 548 bytes in
+//     and leave there, whatever the route to their receiver says, a blackhole
+//     included; where that port has no address of the family, no error is sent.
+//     They are sent about later fragments, and about ICMPv6 errors behind
+//     extension headers; not about fragments of ICMP queries. IPv4 errors quote up to 548 bytes in
 //     all and carry TTL 64 and a random identification, not DF.
 //   - An IPv4 packet with TTL 1 is forwarded by gVisor with TTL 0. Engine sets
 //     its TTL to 0 before, so that it is answered; the quoted header shows 0.
@@ -54,6 +58,9 @@
 //     below 68 as 68.
 //   - All errors of a link are "no buffer space", because gVisor's forwarder
 //     ends the process on any other (handleForwardingError).
+//   - A TTL that ends is looked at before a blackhole, a size before the
+//     neighbour is known.
+//   - Extension headers that are cut off are dropped, not passed.
 //   - Routes are a linked list: RoutesMax of them at most; 8 us and 11 allocations a
 //     packet with a few of them; one goroutine forwards.
 package netstack

@@ -25,10 +25,10 @@ func expireTTL(b []byte) {
 
 // completeTooBig puts the MTU into a packet-too-big message of gVisor, which
 // sends it with MTU 0 (icmp.go, returnError; RFC 4443 3.2 wants that of the
-// next hop's link).
+// next hop's link). One of another router, in transit, stays as it is.
 func completeTooBig(p *plan, b []byte) {
 	ip, ok := packet.ParseIPv6(b)
-	if !ok || ip.NextHeader() != packet.ProtoICMPv6 || len(ip.Payload()) < echoLen+packet.IPv6Len {
+	if !ok || !p.owns(ip.Src()) || ip.NextHeader() != packet.ProtoICMPv6 || len(ip.Payload()) < echoLen+packet.IPv6Len {
 		return
 	}
 	msg := ip.Payload()

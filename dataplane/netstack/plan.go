@@ -122,6 +122,16 @@ func (p *plan) route(prefix netip.Prefix, g *fib.Group) planRoute {
 	return r
 }
 
+// owns reports whether ICMPv6 errors are sent from an address.
+func (p *plan) owns(a netip.Addr) bool {
+	for _, port := range p.ports {
+		if port.addr6 == a {
+			return true
+		}
+	}
+	return false
+}
+
 // mtu returns the MTU of the link by which a packet to dst leaves.
 func (p *plan) mtu(dst netip.Addr) int {
 	bits, mtu := -1, header.IPv6MinimumMTU
