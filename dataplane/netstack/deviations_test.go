@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"slices"
 
+	"vrouter/dataplane/fib"
 	"vrouter/packet"
 )
+
+var contestRoutes = contestNetwork()
 
 // deviations are where the fast path and gVisor's forwarder may differ, and
 // why. Each is met in every run, so none outlives its reason.
@@ -22,14 +25,22 @@ var deviations = []struct {
 	{"malformed options of IPv4: dropped in silence; gVisor answers parameter problem where it reads the option, and forwards where it does not", func(_ ipHeader, _ bool, fast, _ result) bool {
 		return fast.why == "options"
 	}},
-	{"record route and timestamp: passed unchanged (RFC 7126 4.5 and 4.7 permit it); gVisor fills them in with the address of the wrong side, answers or drops with a bad one, and clears what stands behind the end of options", func(h ipHeader, _ bool, fast, engine result) bool {
-		return h.src.Is4() && h.rewritten && (engine.what == "error" || engine.what == "nothing" || fast.what == engine.what && sameButOptions(fast, engine))
+	{"record route, timestamp, router alert: passed unchanged (RFC 7126 4.5, 4.7 and 4.8 permit it); gVisor fills them in with the address of the wrong side, answers or drops with a bad one, and clears what stands behind the end of options", func(h ipHeader, _ bool, fast, engine result) bool {
+		return h.src.Is4() && h.minded && (engine.what == "error" || engine.what == "nothing" || fast.what == engine.what && sameButOptions(fast, engine))
 	}},
 	{"options of hop-by-hop headers: routers need not look (RFC 8200 4.8); gVisor drops or answers unknown ones, and after them late", func(h ipHeader, _ bool, fast, engine result) bool {
 		return h.src.Is6() && h.proto == packet.ProtoHopByHop && fast.what != "local" && (engine.what == "nothing" || saysParameterProblem(engine))
 	}},
 	{"extension headers that are cut off: their destination's to find (RFC 8200 4), dropped by gVisor", func(h ipHeader, _ bool, fast, engine result) bool {
-		return h.src.Is6() && !soundExtensions(h) && engine.what == "nothing"
+		_, sound := upperLayer(h)
+		return h.src.Is6() && !sound && engine.what == "nothing"
+	}},
+	{"more than 1280 bytes of IPv6 headers: forwarded here; Engine drops them, because gVisor ends the process", func(h ipHeader, _ bool, fast, engine result) bool {
+		return h.src.Is6() && engine.what == "nothing" && endless(slices.Concat(h.fixed, h.payload))
+	}},
+	{"errors about packets without an upper layer (no next header): sent here, not by gVisor", func(h ipHeader, _ bool, fast, engine result) bool {
+		upper, sound := upperLayer(h)
+		return h.src.Is6() && sound && upper == 59 && fast.what == "error" && engine.what == "nothing"
 	}},
 	{"unreachable routes: answered here, silent in gVisor, which has none", func(_ ipHeader, _ bool, fast, engine result) bool {
 		e, ok := errorOf(fast)
@@ -47,9 +58,9 @@ var deviations = []struct {
 	{"errors about later fragments: forbidden (RFC 1812 4.3.2.7), sent by gVisor", func(h ipHeader, _ bool, fast, engine result) bool {
 		return fast.why == "no error may be sent" && h.src.Is4() && h.later() && engine.what == "error"
 	}},
-	{"errors to a source whose route is a blackhole: gVisor answers where the packet came from, whatever its routes say", func(h ipHeader, _ bool, fast, engine result) bool {
-		return fast.why == "no error may be sent" && engine.what == "error" &&
-			(h.src == addr("198.51.100.200") || blackhole6.Contains(h.src))
+	{"errors to a source whose route leads nowhere: gVisor answers where the packet came from, whatever its routes say", func(h ipHeader, _ bool, fast, engine result) bool {
+		back, ok := contestRoutes.oracle(h.src)
+		return fast.why == "no error may be sent" && engine.what == "error" && ok && (back.Kind == fib.Blackhole || back.Kind == fib.Unreachable)
 	}},
 	{"errors about fragments of ICMP queries, and about less known ones than echo, timestamp and information: sent here, never by gVisor", func(h ipHeader, _ bool, fast, engine result) bool {
 		known := len(h.payload) > 0 && slices.Contains([]byte{0, 8, 13, 14, 15, 16}, h.payload[0])
@@ -129,9 +140,9 @@ func reassembled(r result) []byte {
 	return whole
 }
 
-// soundExtensions reports whether the extension headers of an IPv6 packet are
-// all there.
-func soundExtensions(h ipHeader) bool {
+// upperLayer steps over the extension headers of an IPv6 packet; sound is false
+// where they are not all there.
+func upperLayer(h ipHeader) (proto uint8, sound bool) {
 	next, b := h.proto, h.payload
 	for {
 		size := 8
@@ -142,10 +153,10 @@ func soundExtensions(h ipHeader) bool {
 			}
 		case packet.ProtoFragment:
 		default:
-			return true
+			return next, true
 		}
 		if len(b) < size {
-			return false
+			return next, false
 		}
 		next, b = b[0], b[size:]
 	}

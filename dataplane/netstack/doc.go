@@ -60,7 +60,8 @@
 //     ends the process on any other (handleForwardingError).
 //   - A TTL that ends is looked at before a blackhole, a size before the
 //     neighbour is known.
-//   - Extension headers that are cut off are dropped, not passed.
+//   - Extension headers that are cut off are dropped, not passed. More than 1280
+//     bytes of them would end the process: Engine drops such packets before.
 //   - Routes are a linked list: RoutesMax of them at most; 8 us and 11 allocations a
 //     packet with a few of them; one goroutine forwards.
 package netstack

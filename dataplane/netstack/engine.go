@@ -63,7 +63,7 @@ type transit struct {
 // EngineStats counts packets.
 type EngineStats struct {
 	Taken      uint64 // by Forward
-	DroppedIn  uint64 // refused by Forward: queue full, not IP, or no such port
+	DroppedIn  uint64 // refused by Forward: queue full, not IP, no such port, or IPv6 headers that gVisor cannot forward
 	Emitted    uint64 // handed to Emit, ICMP errors included
 	DroppedOut uint64 // not emitted: queue full
 	Discarded  uint64 // by a route that says so: blackhole, unreachable, local
@@ -211,7 +211,7 @@ func (e *Engine) run() {
 // inject runs gVisor on one packet; what it writes is in e.out afterwards.
 func (e *Engine) inject(t transit) {
 	l := (*e.links.Load())[t.in]
-	if l == nil {
+	if ip, v6 := packet.ParseIPv6(t.data); l == nil || v6 && endless(ip) {
 		e.droppedIn.Add(1)
 		return
 	}

@@ -78,3 +78,36 @@ func restoreTTL(in, out []byte) {
 	check := packet.UpdateChecksum(binary.BigEndian.Uint16(is[10:]), old, binary.BigEndian.Uint16(is[8:]))
 	binary.BigEndian.PutUint16(is[10:], check)
 }
+
+// endless reports whether gVisor's forwarder would end the process over an IPv6
+// packet: its headers, to which it counts all of a packet without an upper
+// layer, are longer than 1280 bytes (ipv6.go, calculateNetworkMTU and
+// handleForwardingError; RFC 7112 5).
+func endless(b packet.IPv6) bool {
+	next, at := b.NextHeader(), packet.IPv6Len
+	for at+8 <= len(b) {
+		size := 8 + int(b[at+1])*8
+		switch next {
+		case packet.ProtoFragment:
+			size = 8
+			if binary.BigEndian.Uint16(b[at+2:])&0xfff9 != 0 { // no atomic one: what follows is not read
+				return at+size > ipv6MinMTU
+			}
+		case packet.ProtoHopByHop, packet.ProtoRouting, packet.ProtoDestOpts:
+		case protoNone:
+			return len(b) > ipv6MinMTU
+		default:
+			return at > ipv6MinMTU
+		}
+		if at+size > len(b) {
+			return len(b) > ipv6MinMTU // cut off
+		}
+		next, at = b[at], at+size
+	}
+	return len(b) > ipv6MinMTU && (next == protoNone || at > ipv6MinMTU)
+}
+
+const (
+	ipv6MinMTU = 1280
+	protoNone  = 59 // no next header (RFC 8200 4.7)
+)

@@ -125,7 +125,7 @@ func (g generator) options(b []byte) []byte {
 		[]byte{1, 1, 1, 0},
 		[]byte{7, 7, 4, 0, 0, 0, 0, 0},           // record route
 		[]byte{68, 8, 5, 0, 0, 0, 0, 0},          // timestamp
-		[]byte{148, 4, 0, 0},                     // router alert
+		[]byte{148, 4, 0, byte(g.IntN(2))},       // router alert
 		[]byte{131, 7, 4, 192, 0, 2, 9, 0},       // loose source route
 		[]byte{137, 7, 4, 203, 0, 113, 9, 0},     // strict source route
 		[]byte{0x88, 4, 1, 2, 0x99, 4, 9, 9},     // stream identifier, an unknown one
@@ -179,6 +179,9 @@ func (g generator) extension(b []byte) []byte {
 	case 4:
 		kind = packet.ProtoDestOpts
 	}
+	if g.chance(8) {
+		header[0] = 59 // no next header
+	}
 	b = append(append(append([]byte{}, b[:40]...), header...), b[40:]...)
 	b[6] = byte(kind)
 	if g.chance(8) {
@@ -191,7 +194,7 @@ func (g generator) extension(b []byte) []byte {
 func TestTheFastPathForwardsAsGVisorDoes(t *testing.T) {
 	c := newContest(t)
 	const packets = 4000
-	seeds := 100
+	seeds := 60
 	if underRace {
 		seeds = 5
 	}

@@ -207,15 +207,12 @@ type ipHeader struct {
 	proto          uint8
 	fixed, payload []byte // the header without options; what follows it with them
 	options        bool   // of IPv4
-	rewritten      bool   // by gVisor: record route, timestamp, or bytes behind the end of options
+	minded         bool   // by gVisor: record route, timestamp, a router alert of an unknown value, bytes behind the end
 	offset         int    // of an IPv4 fragment
 }
 
 // later reports whether a packet is a fragment without the upper layer's header.
 func (h ipHeader) later() bool { return h.offset != 0 }
-
-// blackhole6 is the prefix that no IPv6 packet is sent to.
-var blackhole6 = netip.MustParsePrefix("2001:db8:8200::/40")
 
 func parseHeader(b []byte) (h ipHeader, ok bool) {
 	if ip, ok := packet.ParseIPv4(b); ok {
@@ -223,7 +220,7 @@ func parseHeader(b []byte) (h ipHeader, ok bool) {
 			src: ip.Src(), dst: ip.Dst(), proto: ip.Protocol(),
 			fixed: ip[:packet.IPv4Len], payload: ip.Payload(), offset: ip.FragmentOffset(),
 		}
-		h.options, h.rewritten = ip.HeaderLen() > packet.IPv4Len, isRewritten(ip[packet.IPv4Len:ip.HeaderLen()])
+		h.options, h.minded = ip.HeaderLen() > packet.IPv4Len, isMinded(ip[packet.IPv4Len:ip.HeaderLen()])
 		return h, true
 	}
 	ip, ok := packet.ParseIPv6(b)
@@ -233,11 +230,11 @@ func parseHeader(b []byte) (h ipHeader, ok bool) {
 	return ipHeader{src: ip.Src(), dst: ip.Dst(), proto: ip.NextHeader(), fixed: ip[:packet.IPv6Len], payload: ip.Payload()}, true
 }
 
-// isRewritten reports whether gVisor changes IPv4 options.
-func isRewritten(o []byte) bool {
+// isMinded reports whether gVisor changes or answers IPv4 options.
+func isMinded(o []byte) bool {
 	for len(o) > 0 {
 		switch {
-		case o[0] == 7 || o[0] == 68:
+		case o[0] == 7 || o[0] == 68, o[0] == 148 && len(o) >= 4 && o[2]|o[3] != 0:
 			return true
 		case o[0] == 0:
 			return bytes.ContainsFunc(o, func(r rune) bool { return r != 0 })
