@@ -104,7 +104,7 @@ func (c *checker) setBounds() {
 		c.hold = max(c.hold, m.spec.Drain)
 	}
 	for _, m := range c.members {
-		skew = max(skew, m.spec.skew(m.spec.least(), longest))
+		skew = max(skew, m.spec.skew(m.least(), longest))
 	}
 	if c.quick == 0 || shortest < c.quick {
 		c.quick = shortest
@@ -132,8 +132,13 @@ func (s *Spec) down(interval time.Duration) time.Duration {
 	return 3*interval + s.skew(s.Priority, interval)
 }
 
-// least returns the lowest priority that the router may come to.
-func (s *Spec) least() int {
+// least returns the lowest priority that the router may come to: drained, it
+// waits for longest, and is master only where there is nobody else.
+func (m *member) least() int {
+	if m.drained {
+		return 1
+	}
+	s := &m.spec
 	if s.Track > 0 || s.Check > 0 {
 		return max(1, s.Priority-max(s.Track, 0)-max(s.Check, 0))
 	}

@@ -17,7 +17,9 @@ func (c *checker) mustDeliver(f *flow) bool {
 			continue
 		}
 		v := m.voices[f.virtual]
-		if !v.faulted() && !m.attached(1-f.side, far.island()) {
+		// Who is at fault may not have noticed, and serves until another does.
+		serves := v.speaking || c.w.now.Before(v.mayForward)
+		if (serves || !v.faulted()) && !m.attached(1-f.side, far.island()) {
 			return false
 		}
 		if v.capable(near.island()) { // else it only serves until another does

@@ -202,6 +202,7 @@ func (c *checker) drains(n *Node, on bool) (asked func()) {
 		return func() {}
 	}
 	m.drained = on
+	c.setBounds()
 	c.planned()
 	if !on {
 		return func() {}

@@ -128,9 +128,13 @@ func (v *voice) hearsLesser(c *checker, a *heardAdvert) {
 	if now.Sub(v.begunAt) <= readyLimit {
 		first = now.Add(v.spanFor(a.interval))
 	}
-	// At the end of its preemption delay a router takes over at once.
-	if end := v.begunAt.Add(time.Duration(early * float64(v.m.spec.PreemptDelay))); !end.Before(now) && end.Before(first) {
-		first = end
+	// At the end of its preemption delay a router takes over at once. When that
+	// is, is known only as well as clocks are.
+	delay := float64(v.m.spec.PreemptDelay)
+	if delay > 0 && now.Sub(v.begunAt) <= time.Duration(late*delay)+v.m.spec.Late {
+		if end := v.begunAt.Add(time.Duration(early * delay)); end.Before(first) {
+			first = end
+		}
 	}
 	if a.priority < v.heard {
 		first = now.Add(time.Duration(early * float64(v.m.spec.skew(v.m.spec.Priority, c.quick))))
