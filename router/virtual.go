@@ -19,7 +19,6 @@ type virtual struct {
 	machine *vrrp.Machine
 	served  bool // the virtual MAC is in the snapshot, or will be with the next
 	local   bool // the addresses are in the route table
-	willAge int  // advertisements since the will was made; see willEvery
 
 	group    *group    // nil: alone
 	own      uint8     // effective priority by what it tracks itself

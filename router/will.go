@@ -22,17 +22,11 @@ type Will struct {
 
 func (Will) action() {}
 
-// willEvery is after how many advertisements with an authentication header a
-// will is made anew: its sequence number is good for 15 (vrrp.Machine.WillSequence).
-const willEvery = 8
-
-// willUsed notes that an advertisement has left.
+// willUsed notes that an advertisement has left: the sequence number of a will
+// with an authentication header is good for no more than the next one
+// (vrrp.Machine.WillSequence).
 func (r *Router) willUsed(v *virtual) {
-	if v.machine.Config().Auth.Type != vrrp.AuthAH {
-		return
-	}
-	if v.willAge++; v.willAge >= willEvery {
-		v.willAge = 0
+	if v.machine.Config().Auth.Type == vrrp.AuthAH {
 		r.willsStale = true
 	}
 }

@@ -50,7 +50,7 @@ const AuthHeaderLen = 24
 const (
 	icvOffset    = 12                  // of the integrity check in the header
 	authWords    = AuthHeaderLen/4 - 2 // the length field counts 32-bit words, less two (RFC 2402 2.2)
-	willLead     = 16                  // see WillSequence
+	willLead     = 2                   // see WillSequence
 	maxHeardFrom = 32                  // senders whose sequence numbers are remembered
 )
 
@@ -201,7 +201,10 @@ func (m *Machine) NextSequence(now time.Time) uint32 {
 
 // WillSequence returns a sequence number for an advertisement that is prepared
 // now, to be sent if this router dies: ahead of NextSequence, so that it is
-// still good after 15 more advertisements. By then it must be prepared anew.
+// still good after one more advertisement. By then it must be prepared anew. Not
+// further ahead: the next life of a router that does not hear the others begins
+// with the time in seconds, three advertisements later at the earliest, and must
+// be above what its last will has used.
 func (m *Machine) WillSequence(now time.Time) uint32 { return m.sequences.after(now, willLead) }
 
 // after returns the number that is n above the highest. At the end of the

@@ -334,7 +334,7 @@ func TestNextSequence_never_begins_anew(t *testing.T) {
 }
 
 // The will must be above what was sent after it was prepared.
-func TestWillSequence_is_good_after_fifteen_advertisements(t *testing.T) {
+func TestWillSequence_is_good_after_the_next_advertisement(t *testing.T) {
 	peer := newRig(t, version2, withAuth(AuthAH)).asMaster()
 	r := newRig(t, version2, withAuth(AuthAH)).asMaster()
 	will := r.m.WillSequence(r.now)
@@ -348,6 +348,22 @@ func TestWillSequence_is_good_after_fifteen_advertisements(t *testing.T) {
 	}
 	if r.m.WillSequence(r.now) <= will {
 		t.Error("a later will is not above an earlier one")
+	}
+}
+
+// A router that dies and hears nobody in its next life sends after a
+// Master_Down_Interval at the earliest; it must be heard then.
+func TestWillSequence_is_below_the_next_life(t *testing.T) {
+	before := newRig(t, version2, withAuth(AuthAH))
+	before.now = time.Unix(1_800_000_000, 0)
+	for range 3600 {
+		before.m.NextSequence(before.now)
+		before.now = before.now.Add(time.Second)
+	}
+	will := before.m.WillSequence(before.now)
+	after := newRig(t, version2, withAuth(AuthAH))
+	if got := after.m.NextSequence(before.now.Add(3 * time.Second)); got <= will {
+		t.Errorf("%d after a will of %d", got, will)
 	}
 }
 
