@@ -207,7 +207,7 @@ type ipHeader struct {
 	proto          uint8
 	fixed, payload []byte // the header without options; what follows it with them
 	options        bool   // of IPv4
-	minded         bool   // by gVisor: record route, timestamp, a router alert of an unknown value, bytes behind the end
+	minded         bool   // by gVisor: record route, timestamp, an unknown router alert, an option said twice, bytes behind the end of options
 	offset         int    // of an IPv4 fragment
 }
 
@@ -232,19 +232,23 @@ func parseHeader(b []byte) (h ipHeader, ok bool) {
 
 // isMinded reports whether gVisor changes or answers IPv4 options.
 func isMinded(o []byte) bool {
+	var seen [256]bool
 	for len(o) > 0 {
+		kind := o[0]
 		switch {
-		case o[0] == 7 || o[0] == 68, o[0] == 148 && len(o) >= 4 && o[2]|o[3] != 0:
-			return true
-		case o[0] == 0:
+		case kind == 0:
 			return bytes.ContainsFunc(o, func(r rune) bool { return r != 0 })
-		case o[0] == 1:
+		case kind == 1:
 			o = o[1:]
+			continue
 		case len(o) < 2 || o[1] < 2 || int(o[1]) > len(o):
 			return false
-		default:
-			o = o[o[1]:]
+		case kind == 7 || kind == 68 || seen[kind],
+			kind == 148 && (o[1] != 4 || o[2]|o[3] != 0):
+			return true
 		}
+		seen[kind] = true
+		o = o[o[1]:]
 	}
 	return false
 }

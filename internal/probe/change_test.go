@@ -9,6 +9,7 @@ import (
 
 // TestMACChange gives a device another MAC while the router runs.
 func TestMACChange(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan", "wan")
 	r.stations["lan"].neighbor(lanHost, hostMAC)
 	r.stations["wan"].neighbor(wanHost, nextMAC)
@@ -35,6 +36,7 @@ func TestMACChange(t *testing.T) {
 // TestDuplicateAddress: another station has an own address of the router: it
 // is told to people (RFC 5227 2.1, RFC 4862 5.4).
 func TestDuplicateAddress(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.stations["lan"].neighbor("192.0.2.2", other)
 	r.run(vrrpInterface + vrrpTable("v", 33, 3, 100, "200ms", "", "192.0.2.100"))
@@ -52,6 +54,7 @@ func TestDuplicateAddress(t *testing.T) {
 
 // TestLocalDetails sends unusual packets to the router's own addresses.
 func TestLocalDetails(t *testing.T) {
+	t.Parallel()
 	r := forwarding(t)
 	one := func(name string, want int, f []byte) {
 		t.Helper()

@@ -198,13 +198,20 @@ func wantError(t *testing.T, r *rig, got []seen, kind, code int, about []byte) [
 	return m
 }
 
-func TestForwarding(t *testing.T) { forwardingChecks(t, forwarding(t)) }
+func TestForwarding(t *testing.T) {
+	t.Parallel()
+	forwardingChecks(t, forwarding(t))
+}
 
 func TestForwardingReference(t *testing.T) {
+	t.Parallel()
 	forwardingChecks(t, forwardingBy(t, "netstack", "af_packet"))
 }
 
-func TestForwardingTAP(t *testing.T) { forwardingChecks(t, forwardingBy(t, "fast", "tap")) }
+func TestForwardingTAP(t *testing.T) {
+	t.Parallel()
+	forwardingChecks(t, forwardingBy(t, "fast", "tap"))
+}
 
 func forwardingChecks(t *testing.T, r *rig) {
 	for _, virtual := range []bool{true, false} {

@@ -37,6 +37,7 @@ func (r *rig) killInner(s syscall.Signal) time.Duration {
 // TestLastWill: however the router process ends, the others hear priority 0 at
 // once; it comes back, and listens before it is Master again.
 func TestLastWill(t *testing.T) {
+	t.Parallel()
 	for _, attach := range []string{"af_packet", "tap"} {
 		t.Run(attach, func(t *testing.T) {
 			r := newRigBy(t, attach, "lan")
@@ -84,6 +85,7 @@ func (r *rig) waitMaster() {
 // TestFrozenRouterProcess: what is silent is taken for dead and ended for good:
 // thawed, it says nothing any more.
 func TestFrozenRouterProcess(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.watchdog = "300ms"
 	r.run(vrrpInterface + vrrpTable("v", 33, 3, 100, "200ms", "", "192.0.2.100"))
@@ -108,6 +110,7 @@ func TestFrozenRouterProcess(t *testing.T) {
 // TestFrozenGuardian: a guardian that was frozen does not take a healthy router
 // process for dead.
 func TestFrozenGuardian(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.run(vrrpInterface + vrrpTable("v", 33, 3, 100, "200ms", "", "192.0.2.100"))
 	r.waitMaster()
@@ -129,6 +132,7 @@ func TestFrozenGuardian(t *testing.T) {
 // TestGuardianKilled: without a guardian the router hands over in order, and
 // ends; nothing answers any more.
 func TestGuardianKilled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.run(vrrpInterface + vrrpTable("v", 33, 3, 100, "200ms", `drain = "300ms"`, "192.0.2.100"))
 	r.waitMaster()
@@ -154,6 +158,7 @@ func TestGuardianKilled(t *testing.T) {
 // TestBackupLeavesNoWill: who has been Master, and is Backup, must not say that
 // he gives up.
 func TestBackupLeavesNoWill(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.run(vrrpInterface + vrrpTable("v", 33, 3, 100, "200ms", "", "192.0.2.100"))
 	r.waitMaster()
@@ -171,6 +176,7 @@ func TestBackupLeavesNoWill(t *testing.T) {
 
 // TestTitles: who looks at the processes sees which is which.
 func TestTitles(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.run(vrrpInterface + vrrpTable("v", 33, 3, 100, "200ms", "", "192.0.2.100"))
 	for pid, want := range map[int]string{r.process.Process.Pid: "vrouter: guardian", r.inner(): "vrouter: router"} {

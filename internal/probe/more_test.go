@@ -13,6 +13,7 @@ import (
 // TestTAPAfterKill: a router that was killed leaves nothing that keeps the next
 // one from its device.
 func TestTAPAfterKill(t *testing.T) {
+	t.Parallel()
 	r := newRigBy(t, "tap", "lan")
 	r.stations["lan"].neighbor(lanHost, hostMAC)
 	config := vrrpInterface + vrrpTable("v", 33, 3, 100, "200ms", "", "192.0.2.100")
@@ -38,6 +39,7 @@ func TestTAPAfterKill(t *testing.T) {
 
 // TestPingCommand pings from the router itself.
 func TestPingCommand(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan", "wan")
 	host := r.stations["lan"].ns
 	host.Sysctl(t, "net/ipv6/conf/eth0/disable_ipv6", "0")
@@ -63,6 +65,7 @@ func TestPingCommand(t *testing.T) {
 
 // TestAdvertisementsForTshark lets another program judge what is sent.
 func TestAdvertisementsForTshark(t *testing.T) {
+	t.Parallel()
 	tshark, err := exec.LookPath("tshark")
 	if err != nil {
 		t.Skip("tshark is not installed")

@@ -49,6 +49,7 @@ func (r *rig) quiet(port string) {
 }
 
 func TestNeighbors(t *testing.T) {
+	t.Parallel()
 	r := forwarding(t)
 	r.quiet("lan")
 	t.Run("ARP", func(t *testing.T) { arpChecks(t, r) })

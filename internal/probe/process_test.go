@@ -30,6 +30,7 @@ func (r *rig) client() *http.Client {
 }
 
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.ns.Addr(t, "lan", "192.0.2.2/24")
 	r.stations["lan"].neighbor(lanHost, hostMAC)
@@ -74,6 +75,7 @@ func TestKilled(t *testing.T) {
 }
 
 func TestSecondInstance(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.run(vrrpInterface + vrrpTable("v", 33, 3, 100, "200ms", "", "192.0.2.100"))
 	second := func(change func(string) string) string {
@@ -108,6 +110,7 @@ func TestSecondInstance(t *testing.T) {
 
 // TestHostAddresses: the kernel keeps the device's addresses.
 func TestHostAddresses(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan", "wan")
 	r.ns.Addr(t, "lan", "192.0.2.2/24", "2001:db8:1::2/64")
 	r.ns.Addr(t, "wan", "203.0.113.2/24", "2001:db8:2::2/64")
@@ -159,6 +162,7 @@ func TestHostAddresses(t *testing.T) {
 
 // TestMalformed sends thousands of damaged frames: the router goes on.
 func TestMalformed(t *testing.T) {
+	t.Parallel()
 	r := forwarding(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	group, to := solicitedNode(lanOwn6)
@@ -215,6 +219,7 @@ func TestMalformed(t *testing.T) {
 }
 
 func TestControlAbuse(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.run(vrrpInterface + vrrpTable("v", 33, 3, 100, "200ms", "", "192.0.2.100"))
 	r.waitState("v", "Master", 5*time.Second)

@@ -11,6 +11,7 @@ import (
 
 // TestSignals: what is no order to stop does not stop a router.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH} {
 		t.Run(s.String(), func(t *testing.T) {
 			r := newRig(t, "lan")
@@ -28,6 +29,7 @@ func TestSignals(t *testing.T) {
 
 // TestLogReaderGone: who reads the log ends, and the router goes on.
 func TestLogReaderGone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	binary, err := build()
 	if err != nil {

@@ -37,6 +37,7 @@ func fragments6(p ip6, size int) (out [][]byte) {
 }
 
 func TestLargePing(t *testing.T) {
+	t.Parallel()
 	r := forwarding(t)
 	for _, size := range []int{0, 1, 1472, 1473, 3000, 20000, 65507} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -98,6 +99,7 @@ func TestLargePing(t *testing.T) {
 // TestMembership: the router joins the groups of its virtual routers and of
 // its addresses (RFC 3376, RFC 3810; RFC 4291 2.8).
 func TestMembership(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.write(forwardingInterfaceLan + forwardingVRRP)
 	r.start()

@@ -10,6 +10,7 @@ import (
 // TestFrozen stops the router, guardian and all, for longer than another router
 // needs to take over: thawed, it serves nothing before it has listened.
 func TestFrozen(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan", "wan")
 	r.stations["wan"].neighbor(wanHost, nextMAC)
 	r.stations["lan"].neighbor(lanHost, hostMAC)
@@ -55,6 +56,7 @@ func TestFrozen(t *testing.T) {
 // TestHandover: who gives up goes on forwarding until the next master is
 // heard, but not for longer than its drain time.
 func TestHandover(t *testing.T) {
+	t.Parallel()
 	v4 := mac{0, 0, 0x5e, 0, 1, 33}
 	transit := eth(v4, hostMAC, typeIPv4, udp4(lanHost, wanHost).bytes())
 	rig := func(t *testing.T) *rig {
@@ -133,6 +135,7 @@ func (r *rig) priorityZero(patience time.Duration) *heard {
 // TestJumbo forwards frames of 9000 bytes, and fragments them where the next
 // link is smaller.
 func TestJumbo(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan", "wan", "dmz")
 	for _, port := range []string{"lan", "wan"} {
 		r.ns.MTU(t, port, 9000)

@@ -31,6 +31,7 @@ func peerAdvertisement(vrid, priority int) advertisement {
 }
 
 func TestPreemption(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	stop := []func(){}
 	for vrid := 1; vrid <= 3; vrid++ {
@@ -61,6 +62,7 @@ func TestPreemption(t *testing.T) {
 }
 
 func TestOwner(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	r.write(vrrpInterface + vrrpTable("own4", 7, 3, 255, "1s", "", "192.0.2.2") + vrrpTable("own6", 8, 3, 255, "1s", "", "fe80::2", "2001:db8:1::2"))
 	begin := time.Now()
@@ -97,6 +99,7 @@ func TestOwner(t *testing.T) {
 }
 
 func TestUnicastPeers(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan")
 	s := r.stations["lan"]
 	s.neighbor("192.0.2.9", hostMAC)
@@ -162,6 +165,7 @@ func TestManyVirtualRouters(t *testing.T) {
 }
 
 func TestLink(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "lan", "wan")
 	r.run(forwardingTwo + vrrpTable("v", 33, 3, 100, "200ms", "", "192.0.2.100"))
 	r.waitState("v", "Master", 5*time.Second)
@@ -222,6 +226,7 @@ addresses = ["203.0.113.2/24"]
 `
 
 func TestMissingDevice(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "wan")
 	r.run(forwardingTwo + vrrpTable("v", 33, 3, 100, "200ms", "", "192.0.2.100"))
 	time.Sleep(300 * time.Millisecond)

@@ -136,6 +136,7 @@ var kinds = []struct {
 }
 
 func TestVRRP(t *testing.T) {
+	t.Parallel()
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
 			r := newRig(t, "lan")
