@@ -27,12 +27,17 @@ func (p *patience) interval() time.Duration { return p.watchdog / looks }
 // heard takes note of a sign of life.
 func (p *patience) heard() { p.silent, p.excused = 0, 0 }
 
-// wait returns how long to wait for a sign of life before the next look.
+// wait returns how long to wait for a sign of life before the next look. Where
+// the time is over and the process is left alone all the same (it starts, or
+// hands over), that is an interval too: a guardian that spins takes its CPU.
 func (p *patience) wait() time.Duration {
-	if p.watchdog == 0 {
+	switch {
+	case p.watchdog == 0:
 		return time.Second
+	case p.dead():
+		return p.interval()
 	}
-	return max(min(p.interval(), p.watchdog-p.silent), 0)
+	return min(p.interval(), p.watchdog-p.silent)
 }
 
 // woke takes note that the guardian woke up after elapsed, having asked for

@@ -89,3 +89,19 @@ func TestPatienceSaysHowLate(t *testing.T) {
 		t.Errorf("late by %v, want 1.975s", late)
 	}
 }
+
+// While the router process starts or hands over, its silence ends nothing; the
+// guardian must not look again and again meanwhile.
+func TestTheGuardianNeverSpins(t *testing.T) {
+	p := patience{watchdog: 100 * ms}
+	for i := range 20 {
+		asked := p.wait()
+		if asked < ms {
+			t.Fatalf("look %d: after %v", i, asked)
+		}
+		p.woke(asked, asked)
+	}
+	if !p.dead() {
+		t.Error("two seconds of silence are not seen")
+	}
+}
