@@ -116,9 +116,13 @@ func (g *guardian) watch(r *process) (why string, late time.Duration) {
 	for {
 		asked := r.patience.wait()
 		before := bootTime()
+		socket := int32(r.socket)
+		if r.gone {
+			socket = -1 // it would be readable for ever
+		}
 		fds := []unix.PollFd{
 			{Fd: int32(r.pidfd), Events: unix.POLLIN},
-			{Fd: int32(r.socket), Events: unix.POLLIN},
+			{Fd: socket, Events: unix.POLLIN},
 			{Fd: int32(g.signals.wake), Events: unix.POLLIN},
 			{Fd: int32(r.died), Events: unix.POLLIN},
 		}
