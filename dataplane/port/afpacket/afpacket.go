@@ -142,11 +142,11 @@ func (p *Port) release() {
 // run follows the device until Close.
 func (p *Port) run() {
 	defer close(p.ended)
-	wait := time.Duration(-1)
+	wait := retry // once: a process before this one may have left late
 	for p.watch.Wait(wait) {
 		wait = -1
 		p.mu.Lock()
-		if p.sync() != nil {
+		if p.sync() != nil || p.quicken() {
 			wait = retry
 		}
 		p.mu.Unlock()
@@ -232,7 +232,7 @@ func (p *Port) NewTransmitter() (port.Transmitter, error) {
 	if p.device == nil {
 		return t, nil
 	}
-	err := p.net.Do(func() error { return p.openPath(t, p.device.index) })
+	err := p.net.Do(func() error { return p.openPath(t, p.device) })
 	if err != nil && !errors.Is(err, unix.ENODEV) { // just gone: opened when it is back
 		delete(p.paths, t)
 		return nil, fmt.Errorf("port on %s: %w", p.cfg.Device, err)

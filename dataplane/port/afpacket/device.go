@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vrouter/dataplane/port/kernel"
+	"vrouter/dataplane/port/xsk"
 	"vrouter/packet"
 )
 
@@ -16,6 +17,7 @@ type device struct {
 	deaf    *kernel.Deaf // nil where the kernel keeps the device's addresses
 	members int          // packet socket that holds the memberships
 	joined  map[membership]struct{}
+	pool    *xsk.Pool // of the senders of small frames; nil: none yet, or there can be none
 }
 
 // membership is one thing that a device is asked to let through.
@@ -125,19 +127,81 @@ func (p *Port) openSockets(d *device, mtu int) (err error) {
 		}
 	}
 	for t := range p.paths {
-		if err := p.openPath(t, d.index); err != nil {
+		if err := p.openPath(t, d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Port) openPath(t *transmitter, index int) error {
-	fd, vnetLen, err := openTransmit(index, p.cfg.OwnAddresses)
-	if err == nil {
-		t.attach(&txSocket{fd, vnetLen})
+func (p *Port) openPath(t *transmitter, d *device) error {
+	fast, busy := p.openFast(d)
+	t.slowed.Store(busy)
+	return p.openSocket(t, d, fast)
+}
+
+func (p *Port) openSocket(t *transmitter, d *device, fast *xsk.Sender) error {
+	fd, vnetLen, err := openTransmit(d.index, p.cfg.OwnAddresses)
+	if err != nil {
+		if fast != nil {
+			fast.Close()
+		}
+		return err
 	}
-	return err
+	t.attach(&txSocket{fd, vnetLen, fast})
+	return nil
+}
+
+// openFast opens a sender of small frames; nil where the device or the process
+// may not have one, or cannot have it now (busy). A device with a queueing
+// discipline gets none: frames would go past the operator's traffic control, and
+// overtake those that wait there.
+func (p *Port) openFast(d *device) (fast *xsk.Sender, busy bool) {
+	if !p.net.Queueless(d.index) {
+		return nil, false
+	}
+	if d.pool == nil || d.pool.Closed() {
+		pool, err := xsk.NewPool(d.index, 0)
+		if err != nil {
+			p.log.Debug("small frames go by sendmmsg", "error", err)
+			return nil, false
+		}
+		d.pool = pool
+	}
+	fast, err := d.pool.Open()
+	if err != nil {
+		d.pool.Discard()
+		busy = errors.Is(err, unix.EBUSY)
+		if !busy {
+			p.log.Debug("small frames go by sendmmsg", "error", err)
+		}
+		return nil, busy
+	}
+	return fast, false
+}
+
+// quicken opens senders of small frames again that were lost with the link, or
+// that a process before this one still had, and reports whether some still
+// cannot be had.
+func (p *Port) quicken() (busy bool) {
+	if p.device == nil || !p.status.Up {
+		return false
+	}
+	for t := range p.paths {
+		if !t.slowed.Load() {
+			continue
+		}
+		fast, still := p.openFast(p.device)
+		busy = busy || still
+		if fast == nil {
+			continue
+		}
+		t.slowed.Store(false)
+		if err := p.openSocket(t, p.device, fast); err != nil {
+			p.log.Debug("small frames go by sendmmsg", "error", err)
+		}
+	}
+	return busy
 }
 
 // detach closes the device.

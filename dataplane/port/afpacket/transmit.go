@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vrouter/dataplane/port"
+	"vrouter/dataplane/port/xsk"
 	"vrouter/packet"
 )
 
@@ -15,7 +16,19 @@ import (
 type txSocket struct {
 	fd      int
 	vnetLen int
+	fast    *xsk.Sender // nil: there is none
 }
+
+func (s *txSocket) close() {
+	unix.Close(s.fd)
+	if s.fast != nil {
+		s.fast.Close()
+	}
+}
+
+// fastLeast is how many small frames in a row go by AF_XDP. Fewer cost about as
+// much by sendmmsg, and there a packet sniffer on the device sees them.
+const fastLeast = 4
 
 // mmsghdr is struct mmsghdr of sendmmsg(2).
 type mmsghdr struct {
@@ -23,15 +36,18 @@ type mmsghdr struct {
 	len uint32
 }
 
-// transmitter sends batches by sendmmsg: each message is the frame's own
-// virtio-net header and its data where they lie, so nothing is copied before
-// the kernel does it. As with the receiver, the port opens sockets and the
+// transmitter sends small frames that need nothing done to them by AF_XDP, where
+// the device has that, and the others by sendmmsg: each message is the frame's
+// own virtio-net header and its data where they lie, so nothing is copied before
+// the kernel does it. Both ways the device has them when the call returns, so
+// their order is kept. As with the receiver, the port opens sockets and the
 // worker changes over to them.
 type transmitter struct {
 	wanted atomic.Pointer[txSocket] // by the port; nil: no device
 	socket *txSocket                // by the worker
 	count  port.Counter
 	closed func(*transmitter)
+	slowed atomic.Bool // the worker has lost what AF_XDP it had
 
 	mu   sync.Mutex // held to change either socket
 	msgs [port.BatchMax]mmsghdr
@@ -52,7 +68,7 @@ func (t *transmitter) attach(s *txSocket) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if old := t.wanted.Load(); old != nil && old != t.socket {
-		unix.Close(old.fd)
+		old.close()
 	}
 	t.wanted.Store(s)
 }
@@ -62,7 +78,7 @@ func (t *transmitter) change() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.socket != nil {
-		unix.Close(t.socket.fd)
+		t.socket.close()
 	}
 	t.socket = t.wanted.Load()
 }
@@ -78,13 +94,78 @@ func (t *transmitter) Transmit(frames []*packet.Frame) int {
 	}
 	sent, bytes := 0, 0
 	for len(frames) > 0 {
-		n := min(len(frames), len(t.msgs))
-		s, b := t.batch(frames[:n])
+		n, plain := t.stretch(frames[:min(len(frames), len(t.msgs))])
+		send := t.batch
+		if plain {
+			send = t.quick
+		}
+		s, b := send(frames[:n])
 		sent, bytes = sent+s, bytes+b
 		frames = frames[n:]
 	}
 	t.count.Count(sent, bytes)
 	return sent
+}
+
+// stretch returns how many of the first frames go the same way, and whether
+// that is AF_XDP.
+func (t *transmitter) stretch(frames []*packet.Frame) (n int, plain bool) {
+	if t.socket.fast == nil {
+		return len(frames), false
+	}
+	for start := 0; start < len(frames); {
+		run := 0
+		for start+run < len(frames) && isPlain(frames[start+run]) {
+			run++
+		}
+		switch {
+		case run < fastLeast:
+			start += run + 1
+		case start > 0:
+			return start, false
+		default:
+			return run, true
+		}
+	}
+	return len(frames), false
+}
+
+// isPlain reports whether a frame is as a wire carries it, and small.
+func isPlain(f *packet.Frame) bool {
+	return f.VNet.GSOType == packet.GSONone && f.VNet.Flags&packet.VNetNeedsCsum == 0 &&
+		len(f.Data) <= xsk.FrameSize && len(f.Data) > 0
+}
+
+// quick sends plain frames by AF_XDP, up to BatchMax, as batch does.
+func (t *transmitter) quick(frames []*packet.Frame) (sent, bytes int) {
+	fast := t.socket.fast
+	for _, f := range frames {
+		if !fast.Add(f.Data) {
+			break
+		}
+		sent++
+		bytes += len(f.Data)
+	}
+	t.count.Drop(port.DropBusy, len(frames)-sent)
+	left, err := fast.Kick()
+	if left == 0 {
+		return sent, bytes
+	}
+	// What has not left must not do so later: it may be another router's by then.
+	t.mu.Lock()
+	t.socket.fast = nil
+	fast.Close()
+	t.mu.Unlock()
+	t.slowed.Store(true)
+	why := port.DropBusy
+	if errno, ok := err.(unix.Errno); ok {
+		_, why = verdict(errno, left)
+	}
+	t.count.Drop(why, left)
+	for _, f := range frames[sent-left : sent] {
+		bytes -= len(f.Data)
+	}
+	return sent - left, bytes
 }
 
 // batch sends up to BatchMax frames and returns how many the device took, and

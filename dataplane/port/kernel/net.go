@@ -154,6 +154,13 @@ func (n *Net) SetAdmin(index int, up bool) error {
 // SetMTU sets a device's MTU, in bytes without the Ethernet header.
 func (n *Net) SetMTU(index, mtu int) error { return n.handle.LinkSetMTU(byIndex(index), mtu) }
 
+// Queueless reports whether a device has no queueing discipline, so that a frame
+// is at the device as soon as it is sent (veth, bridges).
+func (n *Net) Queueless(index int) bool {
+	list, err := n.handle.QdiscList(byIndex(index))
+	return err == nil && len(list) == 1 && list[0].Type() == "noqueue"
+}
+
 // SetMAC sets a device's own address.
 func (n *Net) SetMAC(index int, mac packet.MAC) error {
 	return n.handle.LinkSetHardwareAddr(byIndex(index), net.HardwareAddr(mac[:]))
