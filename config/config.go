@@ -30,6 +30,7 @@ type Router struct {
 	Engine   Engine
 	Watchdog time.Duration // the guardian takes a router process for dead that is silent this long
 	Workers  int           // 0: one for each receive queue, at most one per CPU
+	BusyPoll time.Duration // how long a worker looks for a next frame before it sleeps; 0: not at all
 }
 
 // Engine names the forwarding path.

@@ -48,7 +48,7 @@ func TestTheMinimalFileGetsEveryDocumentedDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Router:  Router{Engine: EngineFast, Watchdog: 100 * time.Millisecond},
+		Router:  Router{Engine: EngineFast, Watchdog: 100 * time.Millisecond, BusyPoll: 2 * time.Millisecond},
 		Control: Control{Socket: "/run/vrouter/vrouter.sock"},
 		Log:     Log{Level: "info", Format: "text"},
 		Interfaces: []Interface{{
@@ -84,7 +84,7 @@ func TestEveryKeyOfAFullFileArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Router: Router{Name: "r1", RouterID: netip.MustParseAddr("192.0.2.2"), Engine: EngineFast, Watchdog: 100 * time.Millisecond, Workers: 2},
+		Router: Router{Name: "r1", RouterID: netip.MustParseAddr("192.0.2.2"), Engine: EngineFast, Watchdog: 100 * time.Millisecond, Workers: 2, BusyPoll: 2 * time.Millisecond},
 		Control: Control{
 			Socket: "/run/vrouter/r1.sock",
 		},

@@ -69,6 +69,7 @@ type rawRouter struct {
 	User     text     `toml:"user"`
 	Watchdog duration `toml:"watchdog" default:"100ms"`
 	Workers  integer  `toml:"workers" default:"0"`
+	BusyPoll duration `toml:"busy_poll" default:"2ms"`
 }
 
 type rawControl struct {

@@ -18,6 +18,7 @@ func (c *checker) router(raw *rawRouter) Router {
 		Engine:   Engine(c.oneOf(&raw.Engine, string(EngineFast), string(EngineNetstack))),
 		Watchdog: c.lasting(&raw.Watchdog, 10*time.Millisecond, 10*time.Second),
 		Workers:  int(c.within(&raw.Workers, 0, 256)),
+		BusyPoll: c.lasting(&raw.BusyPoll, 0, 10*time.Millisecond),
 	}
 }
 

@@ -227,6 +227,7 @@ func (d *process) openWorker(inputs []worker.Input) error {
 	}
 	w, err := worker.New(worker.Config{
 		Snapshot: &d.snapshot, Inputs: inputs, Outputs: outputs, Queues: &d.loop.queues, Pending: d.loop.pending,
+		BusyPoll:  d.cfg.Router.BusyPoll,
 		Reference: d.cfg.Router.Engine == config.EngineNetstack,
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -33,6 +34,9 @@ type Config struct {
 	// Pending takes the ICMP errors that have no resolved neighbour; In of what
 	// it holds is the port that they leave by.
 	Pending *Queue
+	// BusyPoll is the longest time that the worker looks for a next frame before
+	// it sleeps, where frames come at least that often; 0: it sleeps at once.
+	BusyPoll time.Duration
 	// Reference leaves transit to gVisor's forwarder (engine = "netstack").
 	Reference bool
 }
@@ -48,6 +52,7 @@ type Worker struct {
 	batch    [port.BatchMax]packet.Frame
 	out      [][]*packet.Frame // by port number: waiting for flush
 	now      int64             // CLOCK_BOOTTIME of the current batch, ns
+	spinner  spinner
 	load     load
 	done     chan struct{}
 }
@@ -72,6 +77,8 @@ func New(cfg Config) (*Worker, error) {
 		cfg: cfg, forward: dataplane.NewForwarder(), done: make(chan struct{}),
 		bridges: make(map[int32]bool),
 	}
+	// Nothing has come yet: it sleeps at first.
+	w.spinner = spinner{most: cfg.BusyPoll, gap: 2 * cfg.BusyPoll}
 	w.out = make([][]*packet.Frame, len(cfg.Outputs))
 	for i := range w.out {
 		w.out[i] = make([]*packet.Frame, 0, port.BatchMax)
@@ -147,17 +154,33 @@ func (w *Worker) Run() {
 	defer unix.Close(w.epoll)
 	events := make([]unix.EpollEvent, len(w.cfg.Inputs)+1)
 	for {
-		began := BootTime()
-		for !w.stopping.Load() && w.round() {
-		}
-		w.load.busy.Add(uint64(BootTime() - began))
+		w.serveAll()
+		asleep := time.Now()
 		n, err := unix.EpollWait(w.epoll, events, -1)
+		w.spinner.slept(time.Since(asleep) + w.spinner.budget())
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			panic(fmt.Sprintf("worker: epoll_wait: %v", err)) // only a closed descriptor: a bug
 		}
 		if w.woken(events[:max(n, 0)]) {
 			return
 		}
+	}
+}
+
+// serveAll serves frames until none has come for as long as the worker looks
+// for one.
+func (w *Worker) serveAll() {
+	for began := time.Now(); ; {
+		for !w.stopping.Load() && w.round() {
+		}
+		ended := time.Now()
+		w.load.busy.Add(uint64(ended.Sub(began)))
+		served, idle := w.spin(ended)
+		if !served {
+			return
+		}
+		w.spinner.slept(idle)
+		began = ended.Add(idle) // what was served within it is a round at most
 	}
 }
 
