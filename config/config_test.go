@@ -157,7 +157,7 @@ func TestWhereTheHostKeepsTheAddressesNothingIsSaidOfThem(t *testing.T) {
 
 // The reference gives interface "lan" a bridge, to show the key, though its
 // attach is not "tap", where alone it means something.
-const referenceBridge = `reference.toml:28: bridge "br-lan" needs attach = "tap"`
+const referenceBridge = `reference.toml:30: bridge "br-lan" needs attach = "tap"`
 
 func TestAllOfTheReferenceIsKnownAndWellFormed(t *testing.T) {
 	_, err := parseFile(t, "reference.toml")
