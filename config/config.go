@@ -21,6 +21,7 @@ type Config struct {
 	Checks     []Check
 	Notify     []Notify
 	Routes     []Route
+	BGP        *BGP // nil: none
 }
 
 // Router is the table [router].
@@ -210,7 +211,8 @@ func (c *checker) config(raw *rawConfig) *Config {
 			}
 		}
 	}
-	t.neighbors = c.bgp(&raw.BGP, t)
+	cfg.BGP, t.neighbors = c.bgp(&raw.BGP, all, t)
+	c.bgpSocket(cfg, raw)
 	c.tracks(raw.VRRP, all, t)
 	cfg.Notify = c.notify(raw.Notify)
 	c.importing(&raw.Import)

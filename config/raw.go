@@ -190,25 +190,35 @@ type rawImport struct {
 
 type rawBGP struct {
 	table
-	ASN       integer       `toml:"asn"`
-	Networks  list          `toml:"networks"`
-	Multipath boolean       `toml:"multipath" default:"false"`
-	Neighbor  []rawNeighbor `toml:"neighbor"`
+	ASN         integer       `toml:"asn"`
+	Networks    list          `toml:"networks"`
+	Multipath   boolean       `toml:"multipath" default:"false"`
+	RestartTime duration      `toml:"restart_time" default:"2m"`
+	MemoryLimit text          `toml:"memory_limit"`
+	API         text          `toml:"api"`
+	Neighbor    []rawNeighbor `toml:"neighbor"`
 }
 
 type rawNeighbor struct {
 	table
-	Name        text         `toml:"name"`
-	Address     text         `toml:"address"`
-	ASN         integer      `toml:"asn"`
-	Password    text         `toml:"password"`
-	TTLSecurity boolean      `toml:"ttl_security" default:"false"`
-	BFD         rawBFDParams `toml:"bfd"`
-	HoldTime    duration     `toml:"hold_time" default:"90s"`
-	Families    list         `toml:"families"`
-	Import      rawImporting `toml:"import"`
-	Export      rawExporting `toml:"export"`
-	Follow      text         `toml:"follow"`
+	Name            text         `toml:"name"`
+	Address         text         `toml:"address"`
+	ASN             integer      `toml:"asn"`
+	LocalAddress    text         `toml:"local_address"`
+	Password        text         `toml:"password"`
+	TTLSecurity     boolean      `toml:"ttl_security" default:"false"`
+	Multihop        integer      `toml:"multihop" default:"1"`
+	Passive         boolean      `toml:"passive" default:"false"`
+	BFD             rawBFDParams `toml:"bfd"`
+	HoldTime        duration     `toml:"hold_time" default:"90s"`
+	GracefulRestart boolean      `toml:"graceful_restart" default:"true"`
+	ReflectorClient boolean      `toml:"route_reflector_client" default:"false"`
+	NextHopSelf     boolean      `toml:"next_hop_self" default:"true"`
+	AddPath         rawAddPath   `toml:"add_path"`
+	Families        list         `toml:"families"`
+	Import          rawImporting `toml:"import"`
+	Export          rawExporting `toml:"export"`
+	Follow          text         `toml:"follow"`
 }
 
 type rawBFDParams struct {
@@ -217,17 +227,27 @@ type rawBFDParams struct {
 	Multiplier integer  `toml:"multiplier" default:"3"`
 }
 
+type rawAddPath struct {
+	table
+	Receive boolean `toml:"receive" default:"true"`
+	Send    integer `toml:"send" default:"0"`
+}
+
 type rawImporting struct {
 	table
 	LocalPreference integer `toml:"local_preference" default:"100"`
 	Prefixes        list    `toml:"prefixes"`
 	MaxPrefixes     integer `toml:"max_prefixes" default:"0"`
+	Communities     list    `toml:"communities"`
 }
 
 type rawExporting struct {
 	table
-	Prefixes      list    `toml:"prefixes"`
-	PrependBackup integer `toml:"prepend_backup" default:"0"`
-	MEDMaster     integer `toml:"med_master" default:"0"`
-	MEDBackup     integer `toml:"med_backup" default:"0"`
+	Prefixes         list    `toml:"prefixes"`
+	DefaultOriginate boolean `toml:"default_originate" default:"false"`
+	Communities      list    `toml:"communities"`
+	Prepend          integer `toml:"prepend" default:"0"`
+	PrependBackup    integer `toml:"prepend_backup" default:"0"`
+	MEDMaster        integer `toml:"med_master" default:"0"`
+	MEDBackup        integer `toml:"med_backup" default:"0"`
 }

@@ -17,12 +17,11 @@ var notYet = []struct {
 	{"control.listen", nothing, "remove it and use the unix socket"},
 	{"interface.attach", anythingBut("af_xdp"), `write "af_packet"`},
 	{"interface.host_tap", only(false), "remove it or write false"},
-	{"vrrp.track.bgp", nothing, "remove this element of track"},
+	{"bgp.neighbor.bfd", nothing, "remove it; the hold time finds a dead neighbour"},
 	{"vrrp.track.bfd", nothing, "remove this element of track"},
 	{"bfd", nothing, "remove these tables"},
 	{"import.kernel_table", nothing, "remove it and write the routes as [[route]]"},
 	{"import.mirror", only(false), "remove it and write [[interface]] and [[route]]"},
-	{"bgp", nothing, "remove the table and write the routes as [[route]]"},
 }
 
 func nothing(*value) bool { return false }

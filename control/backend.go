@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"vrouter/bgp"
 	"vrouter/router"
 )
 
@@ -28,6 +29,10 @@ type Backend interface {
 	Neighbors(ctx context.Context) ([]router.NeighborStatus, error)
 	Counters(ctx context.Context) (router.CountersStatus, error)
 	Checks(ctx context.Context) ([]router.CheckStatus, error)
+	BGP(ctx context.Context) ([]bgp.Session, error)
+
+	// BGPPaths returns all paths of just this prefix, the best first.
+	BGPPaths(ctx context.Context, prefix netip.Prefix) ([]bgp.Path, error)
 
 	// Events returns the events with a sequence number above since, oldest
 	// first, as far back as they are kept, and a channel that is closed when

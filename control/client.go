@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"vrouter/bgp"
 	"vrouter/router"
 )
 
@@ -149,6 +150,16 @@ func (c *Client) Switchover(ctx context.Context, name string) error {
 // Checks returns the health checks.
 func (c *Client) Checks(ctx context.Context) ([]router.CheckStatus, error) {
 	return show[[]router.CheckStatus](ctx, c, "checks", nil)
+}
+
+// BGP returns the sessions with BGP neighbours.
+func (c *Client) BGP(ctx context.Context) ([]bgp.Session, error) {
+	return show[[]bgp.Session](ctx, c, "bgp", nil)
+}
+
+// BGPPaths returns the paths of a prefix, the best first.
+func (c *Client) BGPPaths(ctx context.Context, prefix string) ([]bgp.Path, error) {
+	return show[[]bgp.Path](ctx, c, "bgp", url.Values{"prefix": {prefix}})
 }
 
 // Drain makes all virtual routers hand over and stay away from mastership; with

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +42,8 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
 		parameters = []string{"name"}
 	case "events":
 		parameters = []string{"since"}
+	case "bgp":
+		parameters = []string{"prefix"}
 	}
 	if err := checkQuery(r, parameters...); err != nil {
 		return err
@@ -79,6 +82,8 @@ func (s *Server) topic(ctx context.Context, topic string, r *http.Request) (any,
 	case "checks":
 		list, err := s.backend.Checks(ctx)
 		return notNil(list), err
+	case "bgp":
+		return s.showBGP(ctx, r)
 	case "events":
 		since, err := number(r, "since")
 		if err != nil {
@@ -87,9 +92,31 @@ func (s *Server) topic(ctx context.Context, topic string, r *http.Request) (any,
 		events, _, err := s.backend.Events(ctx, since)
 		return notNil(events), err
 	}
-	// bgp, bfd: a configuration that asks for one is refused, so
-	// there is none.
+	// bfd: a configuration that asks for one is refused, so there is none.
 	return []struct{}{}, nil
+}
+
+// showBGP answers with the sessions; with a prefix, with its paths.
+func (s *Server) showBGP(ctx context.Context, r *http.Request) (any, error) {
+	if !r.URL.Query().Has("prefix") {
+		list, err := s.backend.BGP(ctx)
+		list = own(list)
+		for i := range list {
+			list[i].Families = notNil(list[i].Families)
+		}
+		return list, err
+	}
+	text := r.URL.Query().Get("prefix")
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil || prefix != prefix.Masked() {
+		return nil, badRequest(fmt.Sprintf("prefix=%s is no prefix", text), "write an address with prefix length and no bits beyond it, like 198.51.100.0/24")
+	}
+	list, err := s.backend.BGPPaths(ctx, prefix)
+	list = own(list)
+	for i := range list {
+		list[i].Communities = notNil(list[i].Communities)
+	}
+	return list, err
 }
 
 func (s *Server) showVRRP(ctx context.Context, r *http.Request) (any, error) {

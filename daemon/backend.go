@@ -25,6 +25,7 @@ type backend struct {
 	events  *control.EventLog
 	local   *local
 	reload  func(context.Context) error
+	bgp     *bgpEnd
 }
 
 // ask runs a query on the control loop.

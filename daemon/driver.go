@@ -127,7 +127,8 @@ type driver struct {
 	notes *notices
 	hooks *hook.Runner
 	guard *guardian.Client
-	cfg   *config.Config          // the one that the router works by
+	cfg   *config.Config // the one that the router works by
+	bgp   *bgpEnd
 	known map[string]*config.VRRP // by name; also those that a reload has removed
 }
 
@@ -154,6 +155,8 @@ func (d *driver) carryOut(actions []router.Action) {
 			d.membership(a)
 		case router.LocalStack:
 			d.local.configure(a)
+		case router.Speak:
+			d.bgp.speak(a.Setup)
 		case router.Notice:
 			d.notice(a.Event)
 		}

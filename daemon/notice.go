@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"vrouter/bgp"
 	"vrouter/control"
 	"vrouter/router"
 )
@@ -61,6 +62,10 @@ func level(e router.Event) slog.Level {
 		return slog.LevelError
 	case "freeze", "port":
 		return slog.LevelWarn
+	case "bgp":
+		if e.To != "running" && e.To != bgp.StateEstablished {
+			return slog.LevelWarn
+		}
 	case "contested":
 		if e.To == "contested" {
 			return slog.LevelWarn

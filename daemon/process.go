@@ -57,6 +57,7 @@ type process struct {
 	hooks    *hook.Runner
 	guard    *guardian.Client // nil: there is no guardian
 	checks   *checks
+	bgp      *bgpEnd
 
 	reloading sync.Mutex // held by the reload that runs
 
@@ -67,7 +68,7 @@ type process struct {
 func open(cfg *config.Config, log *slog.Logger, guard *guardian.Client) (*process, error) {
 	d := &process{cfg: cfg, log: log, events: control.NewEventLog(eventsKept), guard: guard}
 	// The socket comes first: a second vrouter on it must not touch a port.
-	steps := []func() error{d.openSocket, d.openPorts, d.openHooks, d.openLoop, d.openLocal, d.openChecks, d.openWorkers}
+	steps := []func() error{d.openSocket, d.openPorts, d.openHooks, d.openLoop, d.openBGP, d.openLocal, d.openChecks, d.openWorkers}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			d.close()
@@ -256,9 +257,13 @@ func (d *process) run(ctx context.Context) error {
 	d.log.Info("running", "interfaces", len(d.ports), "virtual_routers", len(d.cfg.VRRP),
 		"workers", len(d.workers), "engine", d.cfg.Router.Engine, "socket", d.cfg.Control.Socket)
 	d.systemd(sd.SdNotifyReady)
-	d.loop.post(func(time.Time) { d.guard.Ready() })
+	d.loop.post(func(time.Time) {
+		d.guard.Ready()
+		d.bgp.keep(d.loop.driver.cfg)
+	})
 	d.idle(ctx)
 	d.systemd(sd.SdNotifyStopping)
+	d.bgp.goodbye() // neighbours turn away while this router still forwards
 	d.handOver()
 	d.checks.Close()
 	unwatch()
@@ -298,7 +303,7 @@ func (d *process) idle(ctx context.Context) {
 func (d *process) serve() (end func()) {
 	server := control.NewServer(&backend{
 		loop: d.loop, ports: d.ports, workers: d.workers, senders: d.senders,
-		events: d.events, local: d.local, reload: d.reload,
+		events: d.events, local: d.local, reload: d.reload, bgp: d.bgp,
 	})
 	done := make(chan struct{})
 	go func() {

@@ -82,6 +82,7 @@ func (d *process) reconfigure(ctx context.Context) (*config.Config, error) {
 		if err == nil {
 			d.hooks.Set(cfg.Notify)
 			d.loop.driver.adopt(cfg) // before its events come
+			d.bgp.keep(cfg)
 		}
 		d.loop.driver.carryOut(actions)
 		return err

@@ -30,9 +30,10 @@ type Role int
 
 // The roles.
 const (
-	RoleNone     Role = iota // started by somebody else
-	RoleGuardian             // started anew by itself (Retitle)
-	RoleRouter               // started by Run: Inherit works
+	RoleNone      Role = iota // started by somebody else
+	RoleGuardian              // started anew by itself (Retitle)
+	RoleRouter                // started by Run: Inherit works
+	RoleCompanion             // started by Run, because the router process asked for it
 )
 
 // TakeRole returns what this process is, and takes the mark out of the
@@ -48,6 +49,8 @@ func TakeRole() Role {
 	switch {
 	case is(guardianMark, os.Getpid()):
 		return RoleGuardian
+	case is(companionMark, os.Getppid()):
+		return RoleCompanion
 	case is(routerMark, os.Getppid()):
 		unix.CloseOnExec(inherited)
 		unix.CloseOnExec(inheritedLifeline)
@@ -183,6 +186,11 @@ func (c *Client) Stopping() { c.send("stopping", &message{kind: kindStopping}, -
 func (c *Client) Ended(most time.Duration) {
 	c.send("ended", &message{kind: kindEnded, most: most}, -1)
 }
+
+// Keep asks for a companion process, in whose environment the text is
+// (CompanionText), for as long as the guardian lives, whatever becomes of this
+// process; an empty text ends it.
+func (c *Client) Keep(text string) { c.send("keep", &message{kind: kindKeep, text: text}, -1) }
 
 // Will replaces the last will of a virtual router.
 func (c *Client) Will(w Will) { c.send("will "+w.Name, &message{kind: kindWill, will: w}, -1) }

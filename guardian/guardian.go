@@ -29,6 +29,9 @@ type Options struct {
 	Args   []string  // its arguments; the first is its title
 	Env    []string  // its environment, to which one variable is added
 	Stderr io.Writer // the guardian's own log lines, as the router process asks for them
+	// Companion are the arguments of a third process of the same program, which
+	// the router process may ask for (Client.Keep); none: there is none.
+	Companion []string
 }
 
 // Pause between two lives of the router process.
@@ -51,6 +54,7 @@ type guardian struct {
 	tape    *tape
 	signals *signals
 	manager *manager
+	third   *companion
 
 	stopping bool // an order to stop has come
 	hurry    bool // another one
@@ -90,6 +94,8 @@ func Run(o Options) (status int, err error) {
 		return 1, err
 	}
 	defer g.signals.close()
+	g.third = newCompanion(&g.o, g.log)
+	defer g.third.end()
 	calm(g.log)
 	for {
 		e, err := g.life()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,7 @@ const (
 	messageMax = 60_000 // bytes
 	nameMax    = 255    // bytes
 	frameMax   = 10_000 // bytes
+	textMax    = 10_000 // bytes
 )
 
 type kind uint8
@@ -32,6 +34,7 @@ const (
 	kindEnded                     // it has handed over; only its end is to come
 	kindDying                     // it panics; only its end is to come
 	kindReloading                 // it reads its configuration again; ready follows
+	kindKeep                      // there is to be a companion process, or none any more
 )
 
 // Hello is how the router process wants to be watched, and how its log looks,
@@ -68,6 +71,7 @@ type message struct {
 	will  Will
 	loan  Loan
 	most  time.Duration
+	text  string // of kindKeep: for the companion; empty: there is to be none
 }
 
 var errMessage = errors.New("guardian: malformed message")
@@ -95,6 +99,9 @@ func (m *message) append(b []byte) []byte {
 			b = binary.BigEndian.AppendUint16(b, uint16(len(f)))
 			b = append(b, f...)
 		}
+	case kindKeep:
+		text := m.text[:min(len(m.text), textMax)]
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(text))), text...)
 	case kindPort:
 		b = binary.BigEndian.AppendUint16(b, m.loan.Port)
 		b = append(b, byte(m.loan.Header), flag(m.loan.FD >= 0))
@@ -139,6 +146,9 @@ func parse(b []byte) (m message, err error) {
 		for len(r.rest) > 0 && !r.bad {
 			m.will.Frames = append(m.will.Frames, r.frame())
 		}
+	case kindKeep:
+		m.text = string(r.take(int(r.uint16())))
+		r.bad = r.bad || len(m.text) > textMax || strings.ContainsRune(m.text, 0)
 	case kindPort:
 		m.loan.Port = r.uint16()
 		m.loan.Header = int(r.byte())

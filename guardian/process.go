@@ -227,6 +227,8 @@ func (g *guardian) obey(r *process, m *message) {
 		g.log.Debug("the router process is ready", "pid", r.pid, "watchdog", r.patience.watchdog)
 		g.manager.tell("READY=1\nSTATUS=The router process is running")
 		g.take(r)
+	case kindKeep:
+		g.third.keep(m.text, g.log)
 	case kindReloading:
 		g.manager.tell(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonic().Microseconds()))
 	case kindStopping:

@@ -15,17 +15,18 @@ type Source uint8
 
 // The sources, the most trusted first.
 const (
-	Local     Source = iota // an interface's own address, broadcast addresses included
-	Virtual                 // an address of a virtual router in state Master
-	Connected               // the prefix of an interface's address
-	Static                  // configured
-	BGP                     // learned by BGP
-	Imported                // taken over from the host's kernel
+	Local       Source = iota // an interface's own address, broadcast addresses included
+	Virtual                   // an address of a virtual router in state Master
+	Connected                 // the prefix of an interface's address
+	Static                    // configured
+	BGP                       // learned by BGP
+	Imported                  // taken over from the host's kernel
+	InternalBGP               // learned by BGP within the own autonomous system
 )
 
 // String returns the source's name as in "show routes".
 func (s Source) String() string {
-	return [...]string{"local", "virtual", "connected", "static", "bgp", "imported"}[s]
+	return [...]string{"local", "virtual", "connected", "static", "bgp", "imported", "ibgp"}[s]
 }
 
 // Type says what a route does with packets.

@@ -38,8 +38,11 @@ type PortState struct {
 }
 
 func newIface(port uint16, cfg *config.Interface) *iface {
-	return &iface{port: port, cfg: cfg, state: PortState{Problem: "not opened yet"}}
+	return &iface{port: port, cfg: cfg, state: PortState{Problem: notOpened}}
 }
+
+// notOpened is the problem of a port that the driver has not told of yet.
+const notOpened = "not opened yet"
 
 // hasAddress reports whether addr is one of the interface's own.
 func (f *iface) hasAddress(addr netip.Addr) bool {
@@ -144,6 +147,7 @@ func (r *Router) PortChanged(now time.Time, port uint16, s PortState) []Action {
 	was := f.state
 	f.state = s
 	r.dirty, r.localDirty = true, true // MAC and MTU are in both
+	r.bgp.stale = true
 	r.unsettled, r.willsStale = true, true
 	anotherMAC := was.MAC != s.MAC
 	if was.Up && (!s.Up || anotherMAC) {

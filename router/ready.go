@@ -12,11 +12,19 @@ import (
 // waits for may never come.
 const readyLimit = 10 * time.Second
 
+// readyLimit is longer where routes of BGP neighbours are waited for.
+func (r *Router) readyLimit() time.Duration {
+	if len(r.bgp.peers) > 0 {
+		return bgpHold
+	}
+	return readyLimit
+}
+
 // beginHold keeps a virtual router that starts from preempting until the router
 // is ready (see unready). A master that stops or is silent is replaced all the
 // same: forwarding badly is better than not at all.
 func (r *Router) beginHold(now time.Time, v *virtual) {
-	v.readyBy = now.Add(readyLimit)
+	v.readyBy = now.Add(r.readyLimit())
 	v.machine.Hold(v.readyBy)
 }
 
@@ -41,7 +49,7 @@ func (r *Router) ready(now time.Time) {
 		if late && v.unready != "" {
 			r.event(now, Event{
 				Kind: "readiness", Name: v.cfg.Name, From: "holding", To: "ready",
-				Reason: fmt.Sprintf("not ready after %v, preempts all the same: %s", readyLimit, v.unready),
+				Reason: fmt.Sprintf("not ready after %v, preempts all the same: %s", r.readyLimit(), v.unready),
 			})
 		}
 		v.readyBy, v.unready = time.Time{}, ""
@@ -67,7 +75,7 @@ func (r *Router) unreadyRouter() string {
 			return fmt.Sprintf("route %v: %s", c.To, reason)
 		}
 	}
-	return ""
+	return r.unreadyBGP()
 }
 
 // unreadyTerm says what of the tracked is not there yet.

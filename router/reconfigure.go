@@ -38,6 +38,7 @@ func (r *Router) Reconfigure(now time.Time, cfg *config.Config) ([]Action, error
 	r.begin(now)
 	was := r.cfg
 	r.cfg = cfg
+	r.bgp.stale = true
 	for i := range cfg.Interfaces {
 		r.ifaces[i].cfg = &cfg.Interfaces[i]
 	}
@@ -46,6 +47,10 @@ func (r *Router) Reconfigure(now time.Time, cfg *config.Config) ([]Action, error
 		r.told(now, "routes", "static routes", "changed")
 		r.dirty = true
 		r.keepNextHops(now)
+	}
+	if !reflect.DeepEqual(was.BGP, cfg.BGP) {
+		r.told(now, "bgp", "BGP", "changed")
+		r.rearrangeBGP(now)
 	}
 	r.reconfigureChecks(now)
 	r.reconfigureVirtuals(now)

@@ -37,6 +37,7 @@ type Router struct {
 	checks  []*check
 	cache   *neigh.Cache
 	table   *rib.Table
+	bgp     speaking
 	kept    []neigh.Key // next hops that the cache keeps resolved; sorted
 
 	inquiries []*inquiry // about masters whose frames a switch floods
@@ -136,6 +137,7 @@ func (r *Router) Start(now time.Time) []Action {
 	r.started = true
 	r.lastTurn = now
 	r.addStaticRoutes()
+	r.rearrangeBGP(now)
 	for _, f := range r.ifaces {
 		r.membership(f)
 	}
@@ -164,6 +166,7 @@ func (r *Router) Advance(now time.Time) []Action {
 		r.advanceReports(now, f)
 	}
 	r.advanceInquiries(now)
+	r.advanceBGP(now)
 	return r.end(now)
 }
 
@@ -188,6 +191,7 @@ func (r *Router) Deadline() time.Time {
 	for _, g := range r.groups {
 		next = earlier(next, g.yieldAt)
 	}
+	next = earlier(next, r.deadlineBGP())
 	for _, q := range r.inquiries {
 		next = earlier(next, q.due)
 	}
@@ -292,6 +296,7 @@ func (r *Router) end(now time.Time) []Action {
 	r.settle(now)
 	r.leave()
 	r.settle(now) // what comes in the place of those that have left
+	r.speak()
 	first := append(r.bequeath(now), r.publish()...)
 	if r.localDirty {
 		first = append(first, r.localStack())

@@ -47,7 +47,7 @@ type VirtualRouterStatus struct {
 
 // TermStatus is one thing that a virtual router's effective priority depends on.
 type TermStatus struct {
-	Kind   string `json:"kind"` // interface | route | check | drain
+	Kind   string `json:"kind"` // interface | route | bgp | check | drain
 	Name   string `json:"name"`
 	Weight int    `json:"weight"` // taken off the priority while down; 0: the virtual router is down then
 	Up     bool   `json:"up"`

@@ -13,7 +13,7 @@ import (
 
 // term is one thing that the effective priority of a virtual router depends on.
 type term struct {
-	kind   string // interface | route | check | drain
+	kind   string // interface | route | bgp | check | drain
 	name   string
 	weight int // what it takes off while it is down; 0: the virtual router is down then
 	up     bool
@@ -50,6 +50,9 @@ func (r *Router) trackTerm(t *config.Track) term {
 	case t.Route.IsValid():
 		up, reason := r.usableRoute(t.Route)
 		return term{kind: "route", name: t.Route.String(), up: up, known: true, reason: reason}
+	}
+	if t.BGP != "" {
+		return r.bgpTerm(t.BGP)
 	}
 	c := r.check(t.Check)
 	return term{kind: "check", name: t.Check, up: c.up, known: c.known, reason: c.evidence()}

@@ -24,7 +24,8 @@ func (a *app) runCommand() *cobra.Command {
 exits with status 0. It logs to stderr.
 
 It is two processes: the guardian, which this command becomes, and the router
-process, which the guardian starts again whenever it ends unasked.`,
+process, which the guardian starts again whenever it ends unasked. With [bgp]
+there is a third one, which speaks BGP.`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := daemon.Options{ConfigFile: file, Log: a.stderr}
@@ -51,6 +52,9 @@ func (a *app) runGuarded(cmd *cobra.Command, o daemon.Options) (err error) {
 			return err
 		}
 		return daemon.Run(cmd.Context(), o)
+	case guardian.RoleCompanion:
+		guardian.Name("vrouter: bgp")
+		return daemon.RunBGP(cmd.Context(), guardian.CompanionText(), o.Log)
 	case guardian.RoleNone:
 		// Without /proc the guardian goes on without its title; the router
 		// process could not be started either, and says so.
@@ -58,7 +62,7 @@ func (a *app) runGuarded(cmd *cobra.Command, o daemon.Options) (err error) {
 	}
 	guardian.Name("vrouter: guardian")
 	status, err := guardian.Run(guardian.Options{
-		Path: self, Args: titled("vrouter: router"), Env: slices.Clip(os.Environ()), Stderr: a.stderr,
+		Path: self, Args: titled("vrouter: router"), Companion: titled("vrouter: bgp"), Env: slices.Clip(os.Environ()), Stderr: a.stderr,
 	})
 	if err == nil && status != exitDone {
 		return exitStatus(status)

@@ -26,7 +26,7 @@ func (a *app) showCommand() *cobra.Command {
 		a.showInterfacesCommand(),
 		a.showRoutesCommand(),
 		a.showNeighborsCommand(),
-		a.showNoneCommand("bgp", "BGP sessions", "no BGP configured"),
+		a.showBGPCommand(),
 		a.showNoneCommand("bfd", "BFD sessions", "no BFD sessions configured"),
 		a.showChecksCommand(),
 		a.showCountersCommand(),

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"vrouter/bgp"
 	"vrouter/control"
 	"vrouter/packet"
 	"vrouter/router"
@@ -27,6 +28,8 @@ type Fake struct {
 	NeighborList   []router.NeighborStatus
 	CounterValues  router.CountersStatus
 	CheckList      []router.CheckStatus
+	Sessions       []bgp.Session
+	Paths          []bgp.Path
 	Log            *control.EventLog
 	Replies        []control.PingReply // of Ping; with Count 0 they repeat
 	PingError      error               // returned by Ping behind its replies
@@ -82,6 +85,15 @@ func (f *Fake) VRRP(ctx context.Context) ([]router.VirtualRouterStatus, error) {
 // Checks implements control.Backend.
 func (f *Fake) Checks(ctx context.Context) ([]router.CheckStatus, error) {
 	return f.CheckList, f.wait(ctx)
+}
+
+// BGP implements control.Backend.
+func (f *Fake) BGP(ctx context.Context) ([]bgp.Session, error) { return f.Sessions, f.wait(ctx) }
+
+// BGPPaths implements control.Backend.
+func (f *Fake) BGPPaths(ctx context.Context, prefix netip.Prefix) ([]bgp.Path, error) {
+	f.record("paths of " + prefix.String())
+	return f.Paths, f.wait(ctx)
 }
 
 // Drain implements control.Drainer: a Master becomes Backup, unless Alone.

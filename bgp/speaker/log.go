@@ -1,0 +1,62 @@
+package speaker
+
+import (
+	"context"
+	"log/slog"
+)
+
+// listener is the handler of GoBGP's log. What GoBGP finds worth a warning goes
+// to our log; the rest is for those who debug. Of its debugging one line is
+// listened to, since nothing else tells why a connection does not come about.
+type listener struct {
+	next   slog.Handler
+	failed func(peer, why string)
+	peer   string // of a logger for one neighbour
+}
+
+const failedToConnect = "failed to connect"
+
+// Enabled implements slog.Handler.
+func (l *listener) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (l *listener) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == failedToConnect {
+		why := ""
+		r.Attrs(func(a slog.Attr) bool {
+			if a.Key == "Error" {
+				why = a.Value.String()
+			}
+			return true
+		})
+		l.failed(l.peer, why)
+	}
+	level := slog.LevelDebug
+	if r.Level >= slog.LevelError {
+		level = slog.LevelWarn
+	}
+	if !l.next.Enabled(ctx, level) {
+		return nil
+	}
+	r.Level = level
+	return l.next.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (l *listener) WithAttrs(attrs []slog.Attr) slog.Handler {
+	n := *l
+	for _, a := range attrs {
+		if a.Key == "Key" {
+			n.peer = a.Value.String()
+		}
+	}
+	n.next = l.next.WithAttrs(attrs)
+	return &n
+}
+
+// WithGroup implements slog.Handler.
+func (l *listener) WithGroup(name string) slog.Handler {
+	n := *l
+	n.next = l.next.WithGroup(name)
+	return &n
+}

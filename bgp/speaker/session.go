@@ -1,0 +1,319 @@
+package speaker
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"vrouter/bgp"
+	"vrouter/config"
+)
+
+// When all routes of a neighbour are there: it says so (End-of-RIB, RFC 4724
+// 2); one that does not know how to says nothing more for quietTime; and
+// nobody is waited for longer than completeLimit.
+const (
+	quietTime     = 2 * time.Second
+	completeLimit = time.Minute
+	tickTime      = 500 * time.Millisecond
+)
+
+// session is what is known of a neighbour; server.mu guards it.
+type session struct {
+	neighbor     *config.Neighbor
+	circumstance *bgp.Circumstance
+	open         bool // GoBGP has it
+	state        string
+	changed      time.Time // when it was Established, or ceased to be
+	count        uint64
+	marks        bool // the neighbour tells the end of its routes
+	waiting      []gobgp.Family
+	complete     bool
+	stale        bool
+	routerID     netip.Addr
+	lastError    string
+}
+
+// lost notes the end of an Established session.
+func (x *session) lost() {
+	x.state, x.complete, x.waiting, x.routerID = bgp.StateIdle, false, nil, netip.Addr{}
+}
+
+// peerChanged is told by GoBGP of every change of a session's state.
+func (s *server) peerChanged(e *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
+	if e.Type == apiutil.PEER_EVENT_END_OF_INIT {
+		return
+	}
+	p := &e.Peer.State
+	s.mu.Lock()
+	x := s.sessions[p.NeighborAddress.WithZone("")]
+	if x == nil || !x.open {
+		s.mu.Unlock()
+		return
+	}
+	was := x.state
+	x.state = stateName(p.SessionState)
+	switch {
+	case x.state == bgp.StateEstablished && was != x.state:
+		x.count++
+		x.changed, x.routerID, x.lastError, x.stale = time.Now(), p.RouterID, "", false
+		x.complete = false
+		x.expect(p)
+		s.log.Info("BGP session is established", "neighbor", x.neighbor.Name, "address", x.circumstance.Peer)
+	case was == bgp.StateEstablished && x.state != was:
+		x.lost()
+		x.state = stateName(p.SessionState)
+		x.changed, x.lastError = time.Now(), reasonWords(p)
+		x.stale = p.DisconnectReason == api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART
+		s.log.Warn("BGP session is lost", "neighbor", x.neighbor.Name, "address", x.circumstance.Peer, "reason", x.lastError)
+	case p.SessionState == gobgp.BGP_FSM_IDLE:
+		if words := reasonWords(p); words != "" {
+			x.lastError = words
+		}
+	}
+	if p.AdminState == api.PeerState_ADMIN_STATE_PFX_CT {
+		x.lastError = "more prefixes than max_prefixes: stays down until vrouter reload with another limit, or a restart"
+	}
+	s.mu.Unlock()
+	s.tell()
+}
+
+// expect notes whose End-of-RIB is to come.
+func (x *session) expect(p *apiutil.PeerState) {
+	x.marks = slices.ContainsFunc(p.RemoteCap, func(c gobgp.ParameterCapabilityInterface) bool {
+		return c.Code() == gobgp.BGP_CAP_GRACEFUL_RESTART
+	})
+	x.waiting = nil
+	for _, c := range p.RemoteCap {
+		mp, ok := c.(*gobgp.CapMultiProtocol)
+		if !ok {
+			continue
+		}
+		if f := mp.CapValue; f == gobgp.RF_IPv4_UC && x.neighbor.IPv4 || f == gobgp.RF_IPv6_UC && x.neighbor.IPv6 {
+			x.waiting = append(x.waiting, f)
+		}
+	}
+	if len(x.waiting) == 0 { // it knows IPv4 alone, without a word
+		x.waiting = []gobgp.Family{gobgp.RF_IPv4_UC}
+	}
+}
+
+// endOfRIB is told by GoBGP when a neighbour has announced all of a family.
+func (s *server) endOfRIB(p *apiutil.Path, _ time.Time) {
+	s.mu.Lock()
+	x := s.sessions[p.PeerAddress.WithZone("")]
+	if x == nil || x.state != bgp.StateEstablished {
+		s.mu.Unlock()
+		return
+	}
+	x.waiting = slices.DeleteFunc(x.waiting, func(f gobgp.Family) bool { return f == p.Family })
+	x.complete = x.complete || len(x.waiting) == 0
+	s.mu.Unlock()
+	s.tell()
+}
+
+// tick completes the routes of those who do not tell, and tells the router
+// when the routes of all are there.
+func (s *server) tick(ctx context.Context) {
+	t := time.NewTicker(tickTime)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			if s.settle(time.Now()) {
+				s.tell()
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// settle reports whether a session has become complete.
+func (s *server) settle(now time.Time) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.sessions {
+		if x.state != bgp.StateEstablished || x.complete {
+			continue
+		}
+		up := now.Sub(x.changed)
+		if up > completeLimit || !x.marks && up > quietTime && now.Sub(s.quiet) > quietTime {
+			x.complete, changed = true, true
+		}
+	}
+	return changed
+}
+
+// tell sends the router the state of the sessions, and that the routes are
+// complete where they are so for the first time.
+func (s *server) tell() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link == nil {
+		return
+	}
+	r := bgp.Report{Sessions: s.list()}
+	s.link.report(r)
+	all := true
+	for i := range r.Sessions {
+		all = all && r.Sessions[i].Ready()
+	}
+	if all && !s.synced {
+		s.synced = true
+		s.link.sync()
+	}
+}
+
+// list returns the sessions in the order of the setup.
+func (s *server) list() []bgp.Session {
+	list := make([]bgp.Session, 0, len(s.setup.Config.Neighbors))
+	for i := range s.setup.Circumstances {
+		x := s.sessions[s.setup.Circumstances[i].Peer.WithZone("")]
+		if x != nil {
+			list = append(list, x.status())
+		}
+	}
+	return list
+}
+
+func (x *session) status() bgp.Session {
+	n := x.neighbor
+	v := bgp.Session{
+		Name: n.Name, Address: x.circumstance.Peer, ASN: n.ASN, State: x.state, Since: x.changed,
+		EndOfRIB: x.complete, Stale: x.stale, LastError: x.lastError, RouterID: x.routerID,
+		Established: x.count, Follows: n.Follow, Announces: "master", Interface: x.circumstance.Interface,
+	}
+	if x.circumstance.Backup {
+		v.Announces = "backup"
+	}
+	return v
+}
+
+// connectFailed notes why no connection comes about; GoBGP only logs it.
+func (s *server) connectFailed(peer, why string) {
+	a, err := netip.ParseAddr(peer)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	x := s.sessions[a.WithZone("")]
+	changed := x != nil && x.state != bgp.StateEstablished && x.lastError != why
+	if changed {
+		x.lastError = why
+	}
+	s.mu.Unlock()
+	if changed {
+		s.tell()
+	}
+}
+
+func stateName(f gobgp.FSMState) string {
+	switch f {
+	case gobgp.BGP_FSM_CONNECT:
+		return bgp.StateConnect
+	case gobgp.BGP_FSM_ACTIVE:
+		return bgp.StateActive
+	case gobgp.BGP_FSM_OPENSENT:
+		return bgp.StateOpenSent
+	case gobgp.BGP_FSM_OPENCONFIRM:
+		return bgp.StateOpenConfirm
+	case gobgp.BGP_FSM_ESTABLISHED:
+		return bgp.StateEstablished
+	}
+	return bgp.StateIdle
+}
+
+// reasonWords says why a session ended; empty: for no reason worth a word.
+func reasonWords(p *apiutil.PeerState) string {
+	detail := p.DisconnectMessage
+	for _, prefix := range []string{"notification-sent ", "notification-received "} {
+		detail = strings.TrimPrefix(detail, prefix)
+	}
+	switch p.DisconnectReason {
+	case api.PeerState_DISCONNECT_REASON_ADMIN_DOWN:
+		return "ended by order"
+	case api.PeerState_DISCONNECT_REASON_HOLD_TIMER_EXPIRED:
+		return "nothing heard for the hold time"
+	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT:
+		return "ended by this router: " + notificationWords(detail)
+	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED:
+		return "ended by the neighbour: " + notificationWords(detail)
+	case api.PeerState_DISCONNECT_REASON_READ_FAILED, api.PeerState_DISCONNECT_REASON_WRITE_FAILED:
+		return "the TCP connection broke"
+	case api.PeerState_DISCONNECT_REASON_RESTART_TIMER_EXPIRED:
+		return "the neighbour did not come back within its restart time"
+	case api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART:
+		return "the neighbour restarts; its routes stay meanwhile"
+	case api.PeerState_DISCONNECT_REASON_INVALID_MSG:
+		return "the neighbour sent what is no BGP message"
+	case api.PeerState_DISCONNECT_REASON_HARD_RESET:
+		return "ended by the neighbour: hard reset"
+	case api.PeerState_DISCONNECT_REASON_BAD_PEER_AS:
+		return "the neighbour is of another autonomous system than asn says"
+	}
+	return ""
+}
+
+// notificationWords makes GoBGP's "code 6(cease) subcode 2(administrative
+// shutdown)" readable.
+func notificationWords(s string) string {
+	var words []string
+	for rest := s; ; {
+		_, after, ok := strings.Cut(rest, "(")
+		if !ok {
+			break
+		}
+		word, more, _ := strings.Cut(after, ")")
+		words, rest = append(words, word), more
+	}
+	if len(words) == 0 {
+		return s
+	}
+	return strings.Join(words, ", ")
+}
+
+// counted returns the sessions with the counts of their routes, which takes its
+// time with a large table.
+func (s *server) counted() []bgp.Session {
+	counts := map[netip.Addr]*api.Peer{}
+	err := s.gobgp.ListPeer(context.Background(), &api.ListPeerRequest{EnableAdvertised: true}, func(p *api.Peer) {
+		if a, err := netip.ParseAddr(p.Conf.NeighborAddress); err == nil {
+			counts[a.WithZone("")] = p
+		}
+	})
+	if err != nil {
+		s.log.Error("routes not counted", "error", err)
+	}
+	s.mu.Lock()
+	list := s.list()
+	s.mu.Unlock()
+	for i := range list {
+		x := &list[i]
+		x.Families = []bgp.Family{}
+		p := counts[x.Address.WithZone("")]
+		if p == nil {
+			continue
+		}
+		if x.State == bgp.StateEstablished {
+			x.HoldTimeMS = int64(p.GetTimers().GetState().GetNegotiatedHoldTime()) * 1000
+		}
+		for _, a := range p.AfiSafis {
+			name := "ipv4"
+			if a.GetConfig().GetFamily().GetAfi() == api.Family_AFI_IP6 {
+				name = "ipv6"
+			}
+			n := a.GetState()
+			x.Families = append(x.Families, bgp.Family{
+				Name: name, Received: n.GetReceived(), Accepted: n.GetAccepted(), Advertised: n.GetAdvertised(),
+			})
+		}
+	}
+	return list
+}
