@@ -224,6 +224,29 @@ import = { prefixes = ["198.51.100.0/24", "2001:db8:99::/48"], communities = ["6
 export = { prefixes = ["192.0.2.0/24", "2001:db8:1::/64"], med_master = 50, prepend = 1, communities = ["65001:2", "65001:3:4"] }
 `
 
+// TestBGPAuthenticated: TCP MD5 (RFC 2385) and GTSM (RFC 5082) with BIRD; with
+// another password nothing comes about.
+func TestBGPAuthenticated(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	b := r.bird(r.up, birdPeer(`password "secret"; ttl security on;`, "", ""))
+	v := r.speaker("r1", `password = "secret"`+"\nttl_security = true\n"+takeDefaults)
+	v.start()
+	v.waitEstablished("isp")
+	v.waitRoute(farRoute4, "bgp", wanHost4)
+	b.write("router id 203.0.113.10;\nprotocol device {}\n" + birdPeer(`password "another"; ttl security on;`, "", ""))
+	_, err := b.ask("configure")
+	must(t, err)
+	v.waitRoute(farRoute4, "bgp")
+	waitFor(t, patience, "the session is down, and a word says why", func() error {
+		s, err := v.session("isp")
+		if err == nil && (s.State == "Established" || s.LastError == "") {
+			err = fmt.Errorf("%+v", s)
+		}
+		return err
+	})
+}
+
 func TestBIRDExchangesRoutes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
