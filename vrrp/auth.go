@@ -52,6 +52,10 @@ const (
 	authWords    = AuthHeaderLen/4 - 2 // the length field counts 32-bit words, less two (RFC 2402 2.2)
 	willLead     = 2                   // see WillSequence
 	maxHeardFrom = 32                  // senders whose sequence numbers are remembered
+
+	// One advertisement is sent in a second, and some that lesser masters provoke.
+	// The numbers last until 2038; from then on they begin at 1.
+	sequencesPerSecond = 2
 )
 
 // ParseIPv4 is Parse for a whole IPv4 packet that is no fragment: an
@@ -191,8 +195,9 @@ func (s *sequences) accept(src netip.Addr, number uint32) Reason {
 //
 // keepalived has one counter for all that it sends and hears, of whomever, and
 // discards what is not above it. So ours is above all that was heard, too. The
-// first is not below the time in seconds either: a router that starts anew is
-// heard at once, though it may not hear the others whose counters stand high.
+// first is not below the time in half seconds either, more than are sent
+// but for moments: a router that starts anew is heard at once, though it may not
+// hear the others whose counters stand high.
 func (m *Machine) NextSequence(now time.Time) uint32 {
 	m.sequences.highest = m.sequences.after(now, 1)
 	m.sequences.begun = true
@@ -203,8 +208,8 @@ func (m *Machine) NextSequence(now time.Time) uint32 {
 // now, to be sent if this router dies: ahead of NextSequence, so that it is
 // still good after one more advertisement. By then it must be prepared anew. Not
 // further ahead: the next life of a router that does not hear the others begins
-// with the time in seconds, three advertisements later at the earliest, and must
-// be above what its last will has used.
+// with the time, three seconds later at the earliest, and must be above what its
+// last will has used.
 func (m *Machine) WillSequence(now time.Time) uint32 { return m.sequences.after(now, willLead) }
 
 // after returns the number that is n above the highest. At the end of the
@@ -212,8 +217,8 @@ func (m *Machine) WillSequence(now time.Time) uint32 { return m.sequences.after(
 // it must not begin anew (RFC 2402 3.3.2).
 func (s *sequences) after(now time.Time, n uint32) uint32 {
 	highest := s.highest
-	if seconds := now.Unix(); !s.begun && seconds > int64(highest) && seconds <= math.MaxUint32 {
-		highest = uint32(seconds) - 1
+	if first := now.Unix() * sequencesPerSecond; !s.begun && first > int64(highest) && first <= math.MaxUint32 {
+		highest = uint32(first) - 1
 	}
 	return highest + min(n, math.MaxUint32-highest)
 }

@@ -289,12 +289,12 @@ func TestReceive_remembers_a_bounded_number_of_senders(t *testing.T) {
 // keepalived discards what is not above all that it has sent and heard.
 func TestNextSequence_is_above_all_that_was_sent_and_heard(t *testing.T) {
 	r := newRig(t, version2, withAuth(AuthAH)).asMaster()
-	r.now = time.Unix(50, 0)
+	r.now = time.Unix(100, 0)
 	first := r.m.NextSequence(r.now)
-	if first != 50 {
-		t.Errorf("first number %d, want the time in seconds", first)
+	if first != 200 {
+		t.Errorf("first number %d, want the time in half seconds", first)
 	}
-	if next := r.m.NextSequence(r.now); next != 51 {
+	if next := r.m.NextSequence(r.now); next != 201 {
 		t.Errorf("next number %d", next)
 	}
 	r.receive(r.sealed(routerC, authKey, 1000, nil))

@@ -1,6 +1,9 @@
 package vrrp
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // Two masters at once, a better and a lesser one (who does not hear the
 // other): the better one counts, until it is lost.
@@ -89,4 +92,48 @@ func TestResume_leaves_a_longer_preemption_delay_alone(t *testing.T) {
 		r.hear(routerC, lesser)
 	}
 	r.want(r.until(10*sec), "Backup>Master, send 100, announce")
+}
+
+// So with Hold, as of a router that is not ready: neither its end nor that it is
+// lifted cuts the listening short.
+func TestResume_listens_in_full_although_Hold_ends(t *testing.T) {
+	for _, lift := range []bool{false, true} {
+		r := newRig(t)
+		r.m.Hold(epoch.Add(9*sec + 10*time.Millisecond))
+		r.start()
+		r.now = r.now.Add(9 * sec)
+		r.m.Resume(r.now, 9*sec)
+		r.hear(routerC, lesser)
+		if lift {
+			r.m.Hold(time.Time{})
+		}
+		r.want(r.until(9*sec+down100-1), "")
+		r.want(r.until(9*sec+down100), "Backup>Master, send 100, announce")
+	}
+}
+
+// What waited in the queues of a router that stood still may be of long ago.
+func TestResume_is_not_cut_short_by_a_priority_0(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.hear(routerC, 200)
+	r.now = r.now.Add(9 * sec)
+	r.m.Resume(r.now, 9*sec)
+	r.hear(routerC, PriorityStop)
+	r.want(r.until(9*sec+learned-1), "")
+	r.want(r.until(9*sec+learned), "Backup>Master, send 100, announce")
+}
+
+// Nor where its interface began anew with it.
+func TestResume_is_not_cut_short_by_a_priority_0_after_a_new_start(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.hear(routerC, 200)
+	r.now = r.now.Add(9 * sec)
+	r.m.Resume(r.now, 9*sec)
+	r.m.Down(r.now, "test")
+	r.start()
+	r.hear(routerC, PriorityStop)
+	r.want(r.until(9*sec+down100-1), "")
+	r.state(Backup)
 }

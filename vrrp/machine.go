@@ -66,6 +66,7 @@ type Machine struct {
 
 	preemptAt  time.Time // the preemption delay of this start is over
 	holdUntil  time.Time // by Hold: does not preempt before
+	listening  time.Time // by Resume: what it hears until then may be old
 	elected    bool      // with Config.Grouped: would be Master; waits for TakeOver, without a timer
 	followTies bool      // see FollowTies
 	tieSince   time.Time // as Master: another one of the same priority has been heard since
@@ -169,10 +170,14 @@ func (m *Machine) Resume(now time.Time, frozen time.Duration) []Action {
 		m.timers.down, m.quiet = now.Add(m.masterDownInterval()), now
 		m.timers.preempt = time.Time{}
 	default:
+		m.listening = m.timers.down
 		return m.release(nil, reason)
 	}
-	if m.preemptAt.After(now) && m.preemptAt.Before(m.timers.down) {
-		m.preemptAt = m.timers.down // a lesser master heard first does not cut the listening short
+	m.listening = m.timers.down
+	if m.preemptFrom().After(now) && m.preemptAt.Before(m.timers.down) {
+		// The end of a delay, or of Hold, and a lesser master heard first do not
+		// cut the listening short.
+		m.preemptAt = m.timers.down
 	}
 	return m.release(actions, reason)
 }

@@ -99,7 +99,7 @@ func (m *Machine) receiveBackup(now time.Time, from Sender, adv *Advertisement) 
 	m.master = heardFrom(from, adv, now)
 	switch {
 	case adv.Priority == PriorityStop:
-		m.timers.down, m.timers.preempt = now.Add(m.skewTime()), time.Time{}
+		m.timers.down, m.timers.preempt = latest(now.Add(m.skewTime()), m.listening), time.Time{}
 		m.timers.better = time.Time{}
 		m.elected, m.fallen, m.damped = false, 0, time.Time{}
 		m.master.wasMaster = before.wasMaster
@@ -120,11 +120,21 @@ func (m *Machine) receiveBackup(now time.Time, from Sender, adv *Advertisement) 
 		}
 	case m.fell(now, &before, from.Addr):
 		m.timers.better = time.Time{}
-		if soon := now.Add(m.skewTime()); m.timers.down.After(soon) {
+		if soon := latest(now.Add(m.skewTime()), m.listening); m.timers.down.After(soon) {
 			m.timers.down, m.fallen = soon, before.priority
 		}
 	}
 	// What is left is discarded: we preempt, and the Master_Down_Timer goes on.
+}
+
+// latest returns the later of two times. A router that stood still hears first
+// what waited in its queues meanwhile: a priority 0 of long ago must not make it
+// Master before it has listened.
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // believe takes the sender of an advertisement for a living master that we do

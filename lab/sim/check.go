@@ -61,6 +61,7 @@ type member struct {
 	voices   []*voice // by virtual router
 	stopping bool
 	frozenAt time.Time
+	startAt  time.Time // of its process
 	portUp   [2]bool   // as the process knows it
 	ailing   bool      // its health check fails
 	healing  time.Time // until then it may not have been noticed that it succeeds

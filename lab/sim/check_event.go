@@ -14,6 +14,7 @@ func (c *checker) begins(n *Node) {
 		m.portUp[side] = l.up
 	}
 	m.drained = false
+	m.startAt, m.healing = c.w.now, time.Time{}
 	c.planned()
 	if m.spec.Check >= 0 {
 		c.plannedAt = c.w.now.Add((checkRow + 1) * checkInterval)
@@ -76,7 +77,13 @@ func (c *checker) dies(n *Node, asPlanned bool) {
 }
 
 func (c *checker) freezes(n *Node) {
-	c.members[n.id].frozenAt = c.w.now
+	m := c.members[n.id]
+	m.frozenAt = c.w.now
+	for _, v := range m.voices { // what it has taken from its ring just now it has not read yet
+		if c.w.now.Sub(v.heardAt) <= graceHear && v.before.Before(v.notBefore) {
+			v.notBefore = v.before
+		}
+	}
 	c.fault()
 }
 

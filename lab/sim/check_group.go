@@ -98,10 +98,11 @@ func (v *voice) mayTakeOver(c *checker) (early time.Duration) {
 	var last time.Duration
 	for _, o := range v.mates() {
 		wait := o.notBefore.Sub(now)
-		if justHeard := now.Sub(o.heardAt) <= graceHear && !now.Before(o.before); o.speaking || justHeard {
+		justHeard := now.Sub(o.heardAt) <= graceHear && !now.Before(o.before)
+		if o.speaking || justHeard {
 			wait = 0
 		}
-		if o.gaveUp && wait <= 0 || o.mayBeFast(c) {
+		if (o.gaveUp || justHeard && o.hadGivenUp) && wait <= 0 || o.mayBeFast(c) {
 			return 0
 		}
 		last = max(last, wait)
@@ -173,7 +174,10 @@ func (c *checker) ails(n *Node, ails bool) {
 	m.ailing = ails
 	if !ails {
 		m.heals(c)
-		m.healing = c.w.now.Add((checkRow + 1) * checkInterval)
+		// A process that has not run for long enough to see it fail runs on.
+		if c.w.now.Sub(m.startAt) >= time.Duration(early*float64(checkRow*checkInterval)) {
+			m.healing = c.w.now.Add((checkRow + 1) * checkInterval)
+		}
 	}
 	c.planned()
 	c.plannedAt = c.w.now.Add((checkRow + 1) * checkInterval)

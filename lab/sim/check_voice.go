@@ -25,15 +25,17 @@ type voice struct {
 
 	mutedAt     time.Time // it was told that another is master
 	notBefore   time.Time // it may take over
+	listens     time.Time // until then it listens, having stood still: a priority 0 may be old
 	begunAt     time.Time // its process or interface started
 	heard       byte      // the priority that it heard last
 	rivalAt     time.Time // it heard one that is no lesser than its own
-	heardAt     time.Time // what notBefore is due to, and
+	heardAt     time.Time // what notBefore and gaveUp are due to, and
 	before      time.Time // what notBefore was until then
 	mayForward  time.Time // until then it may still serve the virtual MAC
 	askedAt     time.Time // it was told to give mastership away,
 	switchAt    time.Time // and to leave it to others
 	gaveUp      bool      // the last it heard was that the master gives up
+	hadGivenUp  bool      // and what gaveUp was until then
 	floodedAt   time.Time // a frame came for the virtual MAC
 	handedOver  bool      // gave mastership away and does not take it back
 	willDue     bool      // its guardian must say priority 0
@@ -74,16 +76,17 @@ func (v *voice) thawed(c *checker, now time.Time) {
 	}
 	v.speaking, v.mayForward, v.mutedAt = false, time.Time{}, time.Time{}
 	v.notBefore = now.Add(v.spanFor(c.quick))
+	v.listens = v.notBefore
 }
 
 // hears is an advertisement that the router takes from its link.
 func (v *voice) hears(c *checker, a *heardAdvert) {
 	now := c.w.now
 	own := v.thinks()
-	v.gaveUp = a.priority == 0
 	if !v.speaking && now.Sub(v.heardAt) > graceHear {
-		v.heardAt, v.before = now, v.notBefore
+		v.heardAt, v.before, v.hadGivenUp = now, v.notBefore, v.gaveUp
 	}
+	v.gaveUp = a.priority == 0
 	if a.priority != 0 && a.priority >= own {
 		v.rivalAt = now
 		v.unsure = v.unsure || v.speaking && a.priority == own && v.mates()[0] != v // its group decides, or time
@@ -92,6 +95,9 @@ func (v *voice) hears(c *checker, a *heardAdvert) {
 	switch {
 	case a.priority == 0 && !v.speaking:
 		v.notBefore = now.Add(time.Duration(early * float64(v.m.spec.skew(v.m.spec.Priority, c.quick))))
+		if v.listens.After(v.notBefore) {
+			v.notBefore = v.listens
+		}
 		if v.heardMaster {
 			v.handedOver = false
 		}
@@ -216,7 +222,8 @@ func (v *voice) advertises(c *checker, a *heardAdvert, mac [6]byte) {
 		}
 		v.speaking, v.since, v.lastAdvert, v.announced, v.handedOver = true, now, now, 0, false
 		v.restarted = false
-		v.notices, v.adverts, v.unsure, v.said = [2]pace{}, pace{}, false, a.priority
+		// It may have heard a better one just before, and yield at once.
+		v.notices, v.adverts, v.unsure, v.said = [2]pace{}, pace{}, now.Sub(v.rivalAt) <= graceHear, a.priority
 		c.w.watch(v.m.spec.Interval / 4)
 		since := now
 		c.w.After(max(graceMute, v.announceAt.Add(announcePace).Sub(now)), func() { v.announcedAll(c, since) })
