@@ -78,11 +78,6 @@ func (r *ring) addr(index uint32) *uint64 {
 	return (*uint64)(unsafe.Add(r.entries, uintptr(index&r.mask)*8))
 }
 
-// room returns how many entries this side may produce.
-func (r *ring) room() int {
-	return int(r.size - (*r.producer - atomic.LoadUint32(r.consumer)))
-}
-
 // waiting returns how many entries this side may consume.
 func (r *ring) waiting() int { return int(atomic.LoadUint32(r.producer) - *r.consumer) }
 
@@ -91,7 +86,3 @@ func (r *ring) produced(n int) { atomic.StoreUint32(r.producer, *r.producer+uint
 
 // consumed gives n entries back to the kernel.
 func (r *ring) consumed(n int) { atomic.StoreUint32(r.consumer, *r.consumer+uint32(n)) }
-
-// asleep reports whether the kernel wants to be told of new entries
-// (XDP_USE_NEED_WAKEUP).
-func (r *ring) asleep() bool { return atomic.LoadUint32(r.flags)&unix.XDP_RING_NEED_WAKEUP != 0 }
