@@ -137,3 +137,33 @@ func TestResume_is_not_cut_short_by_a_priority_0_after_a_new_start(t *testing.T)
 	r.want(r.until(9*sec+down100-1), "")
 	r.state(Backup)
 }
+
+// One that was in Initialize meanwhile, its cable cut, has queues too.
+func TestResume_in_Initialize_lets_no_priority_0_cut_the_listening_short(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.m.Down(r.now, "test")
+	r.now = r.now.Add(9 * sec)
+	r.want(r.m.Resume(r.now, 9*sec), "")
+	r.start()
+	r.hear(routerC, PriorityStop)
+	r.want(r.until(9*sec+down100-1), "")
+	r.want(r.until(9*sec+down100), "Backup>Master, send 100, announce")
+}
+
+// The lease is two of the router's own intervals; the master's may be shorter.
+func TestBackup_that_notices_a_silence_too_late_listens_anew(t *testing.T) {
+	for _, late := range []time.Duration{2 * sec, 2*sec + 1, sec / 2} {
+		r := newRig(t)
+		r.start()
+		r.now = epoch.Add(down100 + late)
+		if late <= 2*sec {
+			r.want(r.m.Advance(r.now), "Backup>Master, send 100, announce")
+			continue
+		}
+		r.want(r.m.Advance(r.now), "")
+		r.state(Backup)
+		r.want(r.until(late+2*down100-1), "")
+		r.want(r.until(late+2*down100), "Backup>Master, send 100, announce")
+	}
+}

@@ -169,8 +169,11 @@ func (m *Machine) Resume(now time.Time, frozen time.Duration) []Action {
 		m.elected, m.damped = false, time.Time{}
 		m.timers.down, m.quiet = now.Add(m.masterDownInterval()), now
 		m.timers.preempt = time.Time{}
-	default:
+	case m.state == Backup:
 		m.listening = m.timers.down
+		return m.release(nil, reason)
+	default: // its interface may come up now, with what has waited there
+		m.listening = now.Add(MasterDownInterval(m.cfg.Version, m.priority, m.cfg.Interval))
 		return m.release(nil, reason)
 	}
 	m.listening = m.timers.down
@@ -203,6 +206,11 @@ func (m *Machine) Advance(now time.Time) []Action {
 
 // advanceBackup is RFC 9568 6.4.2, Active_Down_Timer, and the preemption delay.
 func (m *Machine) advanceBackup(now time.Time) []Action {
+	if first := earlier(m.timers.preempt, m.timers.down); due(first, now) {
+		if late := now.Sub(first); late > standstill(m.masterInterval) {
+			return m.Resume(now, late)
+		}
+	}
 	switch {
 	case due(m.timers.preempt, now):
 		return m.elect(now, m.preemptReason())
@@ -211,6 +219,12 @@ func (m *Machine) advanceBackup(now time.Time) []Action {
 	}
 	return nil
 }
+
+// standstill is how late a Backup may notice that its time has come. Later than
+// that it was not there to hear the master either, whose advertisements may wait
+// unread. The forwarding lease says the same of a Master, by its own interval; a
+// Backup's master may have a shorter one.
+func standstill(interval time.Duration) time.Duration { return max(20*time.Millisecond, 2*interval) }
 
 // elect becomes Master, or with Config.Grouped says that it would.
 func (m *Machine) elect(now time.Time, reason string) []Action {

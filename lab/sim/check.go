@@ -39,6 +39,7 @@ type checker struct {
 	tick    time.Duration
 
 	faultAt   time.Time // the last fault, or its end
+	wholeAt   time.Time // a link or switch was mended
 	plannedAt time.Time
 	started   bool
 }
@@ -201,7 +202,10 @@ func (c *checker) fault() {
 // lossOver tells that a link or switch carries everything again. Who was asked
 // for a neighbour in vain meanwhile asks again only after RetransTimer (RFC
 // 4861 10), so the fault lasts that much longer.
-func (c *checker) lossOver() { c.faultAt = c.w.now.Add(hostRetry + slack) }
+func (c *checker) lossOver() {
+	c.faultAt = c.w.now.Add(hostRetry + slack)
+	c.wholeAt = c.w.now
+}
 
 // planned tells of a change that must not interrupt service: to be called
 // while whoever starts, or stops, does not count. Where one comes before the
@@ -212,10 +216,39 @@ func (c *checker) planned() {
 	for _, f := range c.w.flows {
 		served = served && c.mustDeliver(f)
 	}
-	if !served {
+	if !served || c.drainsTooShortly() {
 		c.fault()
 	}
 	c.plannedAt = c.w.now
+}
+
+// drainsTooShortly reports whether a router that is drained may take over only
+// when whoever hands over has waited long enough: its priority is 1, and its
+// Skew_Time an interval.
+func (c *checker) drainsTooShortly() bool {
+	for _, m := range c.members {
+		if !m.drained {
+			continue
+		}
+		wait := time.Duration(late*float64(m.spec.skew(m.least(), c.longest()))) + m.spec.Late + slack
+		for _, o := range c.members {
+			if o.spec.Drain <= wait {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// begun is when the router's process, or the last of its interfaces, started.
+func (m *member) begun() time.Time {
+	var last time.Time
+	for _, v := range m.voices {
+		if v.begunAt.After(last) {
+			last = v.begunAt
+		}
+	}
+	return last
 }
 
 // disturbed reports whether links lose frames.
@@ -274,6 +307,9 @@ func (c *checker) readiness() time.Duration {
 			if !m.portUp[side] || m.ailing || m.spec.Route && l.island() != 0 {
 				return readyLimit
 			}
+		}
+		if m.spec.Route && m.begun().Before(c.wholeAt) && c.w.now.Sub(m.begun()) <= readyLimit+slack {
+			return readyLimit // its next hops were away: it asks for them less and less often
 		}
 	}
 	return most

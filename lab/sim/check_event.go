@@ -79,12 +79,18 @@ func (c *checker) dies(n *Node, asPlanned bool) {
 func (c *checker) freezes(n *Node) {
 	m := c.members[n.id]
 	m.frozenAt = c.w.now
-	for _, v := range m.voices { // what it has taken from its ring just now it has not read yet
-		if c.w.now.Sub(v.heardAt) <= graceHear && v.before.Before(v.notBefore) {
+	m.unread(c.w.now)
+	c.fault()
+}
+
+// unread: what the router has taken from its rings just now it has not read yet,
+// and will read as what it is by then.
+func (m *member) unread(now time.Time) {
+	for _, v := range m.voices {
+		if now.Sub(v.heardAt) <= graceHear && v.before.Before(v.notBefore) {
 			v.notBefore = v.before
 		}
 	}
-	c.fault()
 }
 
 // thaws is called before the process does anything again. One that stood

@@ -206,6 +206,7 @@ func (c *checker) drains(n *Node, on bool) (asked func()) {
 		return func() {}
 	}
 	m.drained = on
+	m.unread(c.w.now)
 	c.setBounds()
 	c.planned()
 	if !on {

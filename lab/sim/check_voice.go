@@ -29,6 +29,7 @@ type voice struct {
 	begunAt     time.Time // its process or interface started
 	heard       byte      // the priority that it heard last
 	rivalAt     time.Time // it heard one that is no lesser than its own
+	lastHeard   time.Time // any advertisement
 	heardAt     time.Time // what notBefore and gaveUp are due to, and
 	before      time.Time // what notBefore was until then
 	mayForward  time.Time // until then it may still serve the virtual MAC
@@ -70,6 +71,9 @@ func (v *voice) dead() { *v = voice{vr: v.vr, m: v.m, announceAt: v.announceAt} 
 // thawed: the process stood still for longer than its lease.
 func (v *voice) thawed(c *checker, now time.Time) {
 	due := v.notBefore.Add(c.bound / 10)
+	if last := v.lastHeard.Add(v.spanFor(c.quick) + c.bound/10); last.After(due) {
+		due = last // it may have had reasons to begin anew
+	}
 	if !v.speaking && due.After(now) {
 		v.mayForward = time.Time{}
 		return // its time has not come anyway
@@ -86,6 +90,7 @@ func (v *voice) hears(c *checker, a *heardAdvert) {
 	if !v.speaking && now.Sub(v.heardAt) > graceHear {
 		v.heardAt, v.before, v.hadGivenUp = now, v.notBefore, v.gaveUp
 	}
+	v.lastHeard = now
 	v.gaveUp = a.priority == 0
 	if a.priority != 0 && a.priority >= own {
 		v.rivalAt = now
