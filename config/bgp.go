@@ -9,11 +9,6 @@ import (
 	"time"
 )
 
-// importing checks [import].
-func (c *checker) importing(r *rawImport) {
-	c.within(&r.KernelTable, 1, math.MaxUint32)
-}
-
 // BGP is the table [bgp].
 type BGP struct {
 	ASN         uint32

@@ -21,7 +21,8 @@ type Config struct {
 	Checks     []Check
 	Notify     []Notify
 	Routes     []Route
-	BGP        *BGP // nil: none
+	BGP        *BGP    // nil: none
+	Import     *Import // nil: nothing is taken over from the host's kernel
 }
 
 // Router is the table [router].
@@ -215,6 +216,6 @@ func (c *checker) config(raw *rawConfig) *Config {
 	c.bgpSocket(cfg, raw)
 	c.tracks(raw.VRRP, all, t)
 	cfg.Notify = c.notify(raw.Notify)
-	c.importing(&raw.Import)
+	cfg.Import = c.importing(&raw.Import)
 	return cfg
 }

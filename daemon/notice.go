@@ -70,6 +70,10 @@ func level(e router.Event) slog.Level {
 		if e.To == "contested" {
 			return slog.LevelWarn
 		}
+	case "import":
+		if e.To != "synced" {
+			return slog.LevelWarn
+		}
 	case "interface", "check":
 		if e.To == "down" {
 			return slog.LevelWarn

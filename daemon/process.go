@@ -58,6 +58,7 @@ type process struct {
 	guard    *guardian.Client // nil: there is no guardian
 	checks   *checks
 	bgp      *bgpEnd
+	imports  *importEnd // nil: nothing is imported
 
 	reloading sync.Mutex // held by the reload that runs
 
@@ -68,7 +69,7 @@ type process struct {
 func open(cfg *config.Config, log *slog.Logger, guard *guardian.Client) (*process, error) {
 	d := &process{cfg: cfg, log: log, events: control.NewEventLog(eventsKept), guard: guard}
 	// The socket comes first: a second vrouter on it must not touch a port.
-	steps := []func() error{d.openSocket, d.openPorts, d.openHooks, d.openLoop, d.openBGP, d.openLocal, d.openChecks, d.openWorkers}
+	steps := []func() error{d.openSocket, d.openPorts, d.openHooks, d.openLoop, d.openBGP, d.openImport, d.openLocal, d.openChecks, d.openWorkers}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			d.close()
@@ -252,6 +253,7 @@ func (d *process) run(ctx context.Context) error {
 		go mourned(d.guard, w.Run)
 	}
 	unwatch := d.watchPorts()
+	d.imports.start()
 	d.checks.Set(d.cfg.Checks)
 	server := d.serve()
 	d.log.Info("running", "interfaces", len(d.ports), "virtual_routers", len(d.cfg.VRRP),
@@ -266,6 +268,7 @@ func (d *process) run(ctx context.Context) error {
 	d.bgp.goodbye() // neighbours turn away while this router still forwards
 	d.handOver()
 	d.checks.Close()
+	d.imports.stop()
 	unwatch()
 	server()
 	for _, w := range d.workers {

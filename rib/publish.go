@@ -79,6 +79,18 @@ func (t *Table) Lookup(dst netip.Addr) (Best, bool) {
 	return t.Best(prefix)
 }
 
+// OnLink reports whether routes say that a host is on the link of a port although
+// it may be in no prefix of the port: it is a next hop, or the best route to it
+// leads there without one.
+func (t *Table) OnLink(port uint16, addr netip.Addr) bool {
+	t.settle()
+	if len(t.byNeighbor[Neighbor{port, addr.WithZone("")}]) > 0 {
+		return true
+	}
+	b, ok := t.Lookup(addr)
+	return ok && b.Type == Unicast && len(b.NextHops) == 1 && b.NextHops[0] == NextHop{Port: port, Resolved: true}
+}
+
 // All returns all routes in use, sorted by family, address and length.
 func (t *Table) All() []Best {
 	t.settle()
@@ -116,7 +128,7 @@ func (t *Table) NextHops() []Neighbor {
 // describe returns the entry's best route; there is one.
 func (e *entry) describe() Best {
 	g := e.best.group
-	b := Best{Prefix: e.prefix, Source: e.best.source, Type: e.best.typ, Metric: e.best.metric}
+	b := Best{Prefix: e.prefix, Source: e.best.source, Type: e.best.typ, Metric: e.best.metric, Origin: e.best.origin}
 	switch g.key.kind {
 	case fib.Gateway:
 		for _, h := range g.content.Hops {

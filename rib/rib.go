@@ -29,6 +29,10 @@ func (s Source) String() string {
 	return [...]string{"local", "virtual", "connected", "static", "bgp", "imported", "ibgp"}[s]
 }
 
+// Distance returns the administrative distance in the numbers that the field is
+// used to: sources are in this order, and a lower one wins.
+func (s Source) Distance() uint8 { return [...]uint8{0, 0, 0, 1, 20, 110, 200}[s] }
+
 // Type says what a route does with packets.
 type Type uint8
 
@@ -48,7 +52,8 @@ func (t Type) String() string {
 
 // Via is a neighbouring router. Port matters where HasPort is set, as it has
 // to be for link-local addresses; otherwise the connected prefix that holds
-// Addr tells the port.
+// Addr tells the port. Without Addr destinations themselves are on the link of
+// Port: such a Via stands alone.
 type Via struct {
 	Addr    netip.Addr
 	Port    uint16
@@ -61,6 +66,7 @@ type Route struct {
 	Source Source       // Static, BGP, Imported
 	Type   Type         // Unicast, Blackhole, Unreachable
 	Metric uint32       // lower wins within a Source
+	Origin uint8        // Imported: who has put it into the kernel (RTPROT_*); carried along
 	Via    []Via        // Unicast: the next hops, at most fib.MaxHops; several are equal-cost
 }
 
@@ -79,6 +85,7 @@ type Best struct {
 	Source   Source
 	Type     Type
 	Metric   uint32
+	Origin   uint8
 	NextHops []NextHop
 }
 

@@ -52,6 +52,7 @@ type link struct {
 type candidate struct {
 	source Source
 	typ    Type
+	origin uint8
 	metric uint32
 	group  *group
 	count  int // how many addresses of the port give reason for it; 1 for Add's
@@ -89,12 +90,14 @@ func (t *Table) Add(r Route) {
 		return
 	}
 	prefix := r.Prefix.Masked()
-	c := candidate{source: r.Source, typ: r.Type, metric: r.Metric, count: 1}
-	switch r.Type {
-	case Blackhole:
+	c := candidate{source: r.Source, typ: r.Type, origin: r.Origin, metric: r.Metric, count: 1}
+	switch {
+	case r.Type == Blackhole:
 		c.group = t.group(groupKey{kind: fib.Blackhole}, nil)
-	case Unreachable:
+	case r.Type == Unreachable:
 		c.group = t.group(groupKey{kind: fib.Unreachable}, nil)
+	case len(r.Via) == 1 && !r.Via[0].Addr.IsValid():
+		c.group = t.group(groupKey{kind: fib.Connected, port: r.Via[0].Port}, nil)
 	default:
 		vias := canonical(r.Via)
 		c.group = t.group(groupKey{kind: fib.Gateway, vias: viasKey(vias)}, vias)
@@ -119,6 +122,14 @@ func (t *Table) Remove(source Source, prefix netip.Prefix) {
 	t.settle()
 	if e := t.entries[prefix.Masked()]; e != nil {
 		t.removeIf(e, func(c candidate) bool { return c.source == source })
+	}
+}
+
+// RemoveMetric removes the candidate of a prefix from a source with a metric.
+func (t *Table) RemoveMetric(source Source, prefix netip.Prefix, metric uint32) {
+	t.settle()
+	if e := t.entries[prefix.Masked()]; e != nil {
+		t.removeIf(e, func(c candidate) bool { return c.source == source && c.metric == metric })
 	}
 }
 

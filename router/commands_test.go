@@ -156,6 +156,8 @@ func init() {
 				s.receive(w, arp.Gratuitous(mac, target))
 			}
 		},
+		// Routes of the host's kernel.
+		"kernel": (*script).kernel,
 		"resolve": func(s *script, w words) {
 			waiting := neigh.Waiting{In: w.port(), Local: w.value("local", "") != "", Frame: []byte(w.value("packet", "p1"))}
 			s.turn(s.router.Resolve(s.now, w.s.router.portOf(w.value("out", w.plain[0])), w.addr("via", hostIP), waiting))

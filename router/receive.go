@@ -148,7 +148,7 @@ func (r *Router) learn(now time.Time, f *iface, addr netip.Addr, mac packet.MAC,
 		r.counters.spoofed++
 		return
 	}
-	if !f.onLink(addr) {
+	if !f.onLink(addr) && !r.table.OnLink(f.port, addr) {
 		r.counters.offLink++
 		return
 	}

@@ -74,6 +74,7 @@ func (r *Router) reloadable(cfg *config.Config) error {
 		{"[control]", r.cfg.Control, cfg.Control},
 		{"[log]", r.cfg.Log, cfg.Log},
 		{"[[interface]]", r.cfg.Interfaces, cfg.Interfaces},
+		{"[import]", r.cfg.Import, cfg.Import},
 	} {
 		if !reflect.DeepEqual(t.old, t.new) {
 			tables = append(tables, t.name)

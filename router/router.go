@@ -38,6 +38,7 @@ type Router struct {
 	cache   *neigh.Cache
 	table   *rib.Table
 	bgp     speaking
+	imports importing
 	kept    []neigh.Key // next hops that the cache keeps resolved; sorted
 
 	inquiries []*inquiry // about masters whose frames a switch floods

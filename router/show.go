@@ -90,7 +90,11 @@ func (r *Router) RoutesInUse() []RouteStatus {
 func (r *Router) routeStatus(b *rib.Best) RouteStatus {
 	s := RouteStatus{
 		Prefix: b.Prefix, Source: b.Source.String(), Type: b.Type.String(), Metric: b.Metric,
+		Distance: b.Source.Distance(),
 		NextHops: make([]NextHopStatus, 0, len(b.NextHops)),
+	}
+	if b.Source == rib.Imported {
+		s.Protocol = protocolName(b.Origin)
 	}
 	for _, h := range b.NextHops {
 		s.NextHops = append(s.NextHops, NextHopStatus{
@@ -122,6 +126,7 @@ func (r *Router) ControlCounters() map[string]uint64 {
 		"interface_down":     r.counters.portDown,
 		"flood_questions":    r.counters.inquiries,
 	}
+	r.imports.counters(m)
 	for _, v := range r.virtual {
 		v.flood.counters.each(func(name string, n uint64) { m[name] += n })
 	}

@@ -126,8 +126,10 @@ type TrafficStatus struct {
 // RouteStatus is one route in "show routes": the best of its prefix.
 type RouteStatus struct {
 	Prefix   netip.Prefix    `json:"prefix"`
-	Source   string          `json:"source"` // connected | local | virtual | static
-	Type     string          `json:"type"`   // unicast | local | blackhole | unreachable
+	Source   string          `json:"source"`             // local | virtual | connected | static | bgp | imported | ibgp
+	Distance uint8           `json:"distance"`           // administrative: of several sources the lowest wins
+	Protocol string          `json:"protocol,omitempty"` // imported: who has put it into the kernel, as bird, zebra, static
+	Type     string          `json:"type"`               // unicast | local | blackhole | unreachable
 	Metric   uint32          `json:"metric"`
 	NextHops []NextHopStatus `json:"nexthops"`
 }

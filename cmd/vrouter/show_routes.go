@@ -35,7 +35,11 @@ func drawRoutes(ctx context.Context, c *control.Client, s *screen, _ time.Time) 
 	for i := range routes {
 		r := &routes[i]
 		targets := routeTargets(r)
-		t.add(text(r.Prefix.String()), text(r.Source), text(strconv.FormatUint(uint64(r.Metric), 10)), targets[0])
+		source := r.Source
+		if r.Protocol != "" {
+			source += " (" + r.Protocol + ")"
+		}
+		t.add(text(r.Prefix.String()), text(source), text(strconv.FormatUint(uint64(r.Metric), 10)), targets[0])
 		for _, more := range targets[1:] {
 			t.add(text(""), text(""), text(""), more)
 		}
