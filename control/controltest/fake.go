@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"strings"
 	"time"
 
 	"vrouter/bgp"
@@ -310,8 +311,10 @@ func routes() []router.RouteStatus {
 		return h
 	}
 	route := func(prefix, source, kind string, metric uint32, hops ...router.NextHopStatus) router.RouteStatus {
+		source, protocol, _ := strings.Cut(source, " by ")
 		return router.RouteStatus{
-			Prefix: netip.MustParsePrefix(prefix), Source: source, Type: kind, Metric: metric, NextHops: hops,
+			Prefix: netip.MustParsePrefix(prefix), Source: source, Protocol: protocol, Type: kind, Metric: metric, NextHops: hops,
+			Distance: map[string]uint8{"static": 1, "imported": 110}[source],
 		}
 	}
 	return []router.RouteStatus{
@@ -320,6 +323,7 @@ func routes() []router.RouteStatus {
 		route("192.0.2.1/32", "virtual", "local", 0, hop("", "lan", true)),
 		route("192.0.2.255/32", "local", "broadcast", 0, hop("", "lan", true)),
 		route("198.51.100.0/24", "static", "blackhole", 10),
+		route("203.0.113.128/25", "imported by bird", "unicast", 32, hop("192.0.2.9", "lan", true)),
 		route("2001:db8:1::/64", "connected", "unicast", 0, hop("", "lan", true)),
 	}
 }
