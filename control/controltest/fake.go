@@ -6,8 +6,8 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"sync"
 	"strings"
+	"sync"
 	"time"
 
 	"vrouter/bgp"
