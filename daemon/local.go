@@ -158,11 +158,10 @@ func egress(snapshot *atomic.Pointer[fib.Snapshot]) func(netip.Addr) (uint16, bo
 		if s == nil {
 			return 0, false
 		}
-		id, ok := s.Routes.Lookup(dst)
-		if !ok {
+		g := s.Route(dst)
+		if g == nil {
 			return 0, false
 		}
-		g := &s.Groups[id]
 		switch g.Kind {
 		case fib.Connected:
 			return g.Port, true

@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"encoding/binary"
-	"net/netip"
 
 	"vrouter/dataplane/fib"
 	"vrouter/packet"
@@ -60,11 +59,10 @@ func (w *Forwarder) forward4(in uint16, p *fib.Port, f *packet.Frame, to destina
 			return drop(reason)
 		}
 	}
-	id, ok := w.snap.Routes.Lookup(netip.AddrFrom4([4]byte(b[16:20])))
-	if !ok {
+	g := w.snap.Route4(dst)
+	if g == nil {
 		return noRoute(scoped, b[8])
 	}
-	g := &w.snap.Groups[id]
 	if g.Kind != fib.Gateway && g.Kind != fib.Connected {
 		return w.terminal4(f, packet.IPv4(b), g, scoped)
 	}

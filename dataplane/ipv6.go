@@ -47,11 +47,10 @@ func (w *Forwarder) forward6(in uint16, p *fib.Port, f *packet.Frame, to destina
 		return w.terminalLinkLocal(in, f, packet.IPv6(b))
 	}
 	scoped := isLinkLocal6(srcHi)
-	id, ok := w.snap.Routes.Lookup(netip.AddrFrom16([16]byte(b[24:40])))
-	if !ok {
+	g := w.snap.Route6(dstHi, binary.BigEndian.Uint64(b[32:40]))
+	if g == nil {
 		return noRoute6(scoped, b[7])
 	}
-	g := &w.snap.Groups[id]
 	if scoped || g.Kind != fib.Gateway && g.Kind != fib.Connected {
 		return w.terminal6(f, packet.IPv6(b), g, scoped)
 	}

@@ -66,11 +66,10 @@ func (w *Forwarder) output(f *packet.Frame) Verdict {
 	if p.dst.IsMulticast() || p.dst == broadcast4 || p.v6 && p.dst.IsLinkLocalUnicast() {
 		return drop(ReasonScope)
 	}
-	id, ok := w.snap.Routes.Lookup(p.dst)
-	if !ok {
+	g := w.snap.Route(p.dst)
+	if g == nil {
 		return drop(ReasonNoRoute)
 	}
-	g := &w.snap.Groups[id]
 	switch g.Kind {
 	case fib.Connected:
 		return w.outputTo(f, &p, g.Port)
@@ -174,11 +173,10 @@ func Resolve(s *fib.Snapshot, frame []byte) (port uint16, via netip.Addr, ok boo
 	if !ok {
 		return 0, netip.Addr{}, false
 	}
-	id, ok := s.Routes.Lookup(p.dst)
-	if !ok {
+	g := s.Route(p.dst)
+	if g == nil {
 		return 0, netip.Addr{}, false
 	}
-	g := &s.Groups[id]
 	switch g.Kind {
 	case fib.Connected:
 		return g.Port, p.dst, true

@@ -79,11 +79,11 @@ func (w *Forwarder) leave(f *packet.Frame, b []byte, port uint16, resolved, mayF
 // kind returns the kind of group that an address leads to; ok is false where
 // no route matches.
 func (w *Forwarder) kind(a netip.Addr) (k fib.Kind, ok bool) {
-	id, ok := w.snap.Routes.Lookup(a)
-	if !ok {
+	g := w.snap.Route(a)
+	if g == nil {
 		return 0, false
 	}
-	return w.snap.Groups[id].Kind, true
+	return g.Kind, true
 }
 
 // impostor tells why no packet from elsewhere may have the source a: it is an

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/gaissmai/bart"
-
 	"vrouter/dataplane/fib"
 	"vrouter/packet"
 )
@@ -113,7 +111,7 @@ var neighbors = map[uint16]map[string]packet.MAC{
 
 // newWorld returns the snapshot of the test world.
 func newWorld() *fib.Snapshot {
-	s := &fib.Snapshot{Routes: &bart.Table[fib.GroupID]{}, Ports: []fib.Port{
+	s := &fib.Snapshot{Ports: []fib.Port{
 		lan: {
 			Name: "lan", Up: true, MAC: macLAN, MTU: 1500, Offload: allOffloads, Owns: true,
 			Masters4: bit(10), Masters6: bit(10), Watched4: bit(30), Watched6: bit(31), Addr4: ip("192.0.2.2"), Addr6: ip("2001:db8:1::2"),
@@ -131,7 +129,7 @@ func newWorld() *fib.Snapshot {
 	}}
 	for i, r := range worldRoutes() {
 		s.Groups = append(s.Groups, r.group)
-		s.Routes.Insert(r.prefix, fib.GroupID(i))
+		s.Routes = s.Routes.With(fib.Change{Prefix: r.prefix, Group: fib.GroupID(i)})
 		if r.group.Kind == fib.Local || r.group.Kind == fib.Virtual || r.group.Kind == fib.Broadcast {
 			s.Own.Add(r.prefix.Addr())
 		}

@@ -142,26 +142,36 @@ func (t *Table) eachCandidate(a address, foreign bool, do func(netip.Prefix, Sou
 
 // gain adds a candidate of a port; several addresses may call for the same.
 func (t *Table) gain(prefix netip.Prefix, source Source, typ Type, key groupKey) {
-	g, e := t.group(key, nil), t.entry(prefix)
-	for i := range e.candidates {
-		if c := &e.candidates[i]; c.source == source && c.group == g {
+	g, was := t.group(key, nil), t.of(prefix)
+	var list []candidate
+	if was != nil {
+		list = slices.Clone(was.candidates)
+	}
+	for i := range list {
+		if c := &list[i]; c.source == source && c.group == g {
 			c.count++
+			t.give(prefix, was, list)
 			return
 		}
 	}
-	t.insert(e, candidate{source: source, typ: typ, group: g, count: 1})
-	t.choose(e)
+	t.give(prefix, was, insert(list, candidate{source: source, typ: typ, group: g, count: 1}))
 }
 
 // lose undoes gain.
 func (t *Table) lose(prefix netip.Prefix, source Source, _ Type, key groupKey) {
-	g, e := t.groups[key], t.entries[prefix]
-	t.removeIf(e, func(c candidate) bool { return c.source == source && c.group == g && c.count == 1 })
-	for i := range e.candidates {
-		if c := &e.candidates[i]; c.source == source && c.group == g {
-			c.count--
-		}
+	g, was := t.groups[key], t.of(prefix)
+	if was == nil {
+		return
 	}
+	list := slices.Clone(was.candidates)
+	i := slices.IndexFunc(list, func(c candidate) bool { return c.source == source && c.group == g })
+	if i < 0 {
+		return
+	}
+	if list[i].count--; list[i].count == 0 {
+		list = slices.Delete(list, i, i+1)
+	}
+	t.give(prefix, was, list)
 }
 
 // settle brings up to date what depends on ports and addresses, where these

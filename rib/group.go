@@ -3,7 +3,6 @@ package rib
 import (
 	"cmp"
 	"encoding/binary"
-	"maps"
 	"slices"
 
 	"vrouter/dataplane/fib"
@@ -19,16 +18,21 @@ type groupKey struct {
 // group is a destination of routes.
 type group struct {
 	key      groupKey
-	id       fib.GroupID
+	number   uint32 // never used again
 	vias     []Via
-	refs     int  // candidates
-	selected int  // entries whose best route it is
-	live     bool // can be used now
+	choices  map[*choice]bool // that have it among their candidates
+	refs     int              // candidates of those
+	selected int              // choices that have chosen it
+	live     bool             // can be used now
 	content  fib.Group
 }
 
-// canonical returns vias sorted, without duplicates, at most fib.MaxHops.
+// canonical returns vias sorted, without duplicates, at most fib.MaxHops. A
+// single one costs no allocation.
 func canonical(vias []Via) []Via {
+	if len(vias) == 1 && vias[0].Addr == vias[0].Addr.WithZone("").Unmap() && (vias[0].HasPort || vias[0].Port == 0) {
+		return vias
+	}
 	vias = slices.Clone(vias)
 	for i := range vias {
 		vias[i].Addr = vias[i].Addr.WithZone("").Unmap()
@@ -43,9 +47,8 @@ func canonical(vias []Via) []Via {
 	return vias[:min(len(vias), fib.MaxHops)]
 }
 
-// viasKey encodes canonical vias as a map key.
-func viasKey(vias []Via) string {
-	b := make([]byte, 0, len(vias)*20)
+// viasKey appends canonical vias, encoded for a map's key.
+func viasKey(b []byte, vias []Via) []byte {
 	for _, v := range vias {
 		a := v.Addr.As16()
 		b = append(b, a[:]...)
@@ -57,7 +60,17 @@ func viasKey(vias []Via) string {
 			b = append(b, 0)
 		}
 	}
-	return string(b)
+	return b
+}
+
+// gateway returns the group of canonical vias.
+func (t *Table) gateway(vias []Via) *group {
+	var room [128]byte
+	key := viasKey(room[:0], vias)
+	if g := t.groups[groupKey{kind: fib.Gateway, vias: string(key)}]; g != nil {
+		return g
+	}
+	return t.group(groupKey{kind: fib.Gateway, vias: string(key)}, slices.Clone(vias))
 }
 
 // group returns the group with a key, a new one if need be.
@@ -65,16 +78,12 @@ func (t *Table) group(key groupKey, vias []Via) *group {
 	if g := t.groups[key]; g != nil {
 		return g
 	}
-	g := &group{key: key, vias: vias, content: fib.Group{Kind: key.kind, Port: key.port}}
-	if n := len(t.free); n > 0 {
-		g.id, t.free = t.free[n-1], t.free[:n-1]
-		t.byID[g.id] = g
-	} else {
-		g.id = fib.GroupID(len(t.byID))
-		t.byID = append(t.byID, g)
+	t.numbers++
+	g := &group{
+		key: key, number: t.numbers, vias: vias, choices: map[*choice]bool{},
+		content: fib.Group{Kind: key.kind, Port: key.port},
 	}
 	t.groups[key] = g
-	t.dirtyGroups[g] = true
 	t.refresh(g)
 	return g
 }
@@ -86,9 +95,6 @@ func (t *Table) release(g *group) {
 	}
 	t.setHops(g, nil)
 	delete(t.groups, g.key)
-	delete(t.dirtyGroups, g)
-	t.byID[g.id] = nil
-	t.free = append(t.free, g.id)
 }
 
 // refresh brings a group up to date with ports, connected prefixes and
@@ -146,37 +152,38 @@ func (t *Table) setHops(g *group, hops []fib.NextHop) {
 	}
 	g.content.Buckets = fib.Rebucket(&g.content, hops)
 	g.content.Hops = hops
-	t.dirtyGroups[g] = true
+	for c := range g.choices {
+		if c.best.group == g {
+			t.dirty[c] = true
+		}
+	}
 }
 
 // refreshAll brings all groups up to date after a change of ports or
-// addresses, and then the prefixes that use those which flipped.
+// addresses, and then the choices among those which flipped.
 func (t *Table) refreshAll() {
-	flipped := map[*group]bool{}
-	for _, g := range t.byID {
-		if g != nil && t.refresh(g) {
-			flipped[g] = true
-		}
-	}
-	if len(flipped) == 0 {
-		return
-	}
-	for _, e := range t.entries {
-		if slices.ContainsFunc(e.candidates, func(c candidate) bool { return flipped[c.group] }) {
-			t.choose(e)
+	for _, g := range t.groups {
+		if t.refresh(g) {
+			for c := range g.choices {
+				t.choose(c)
+			}
 		}
 	}
 }
 
-// publishGroups returns the groups by number.
+// publishGroups returns the contents of the choices by number.
 func (t *Table) publishGroups() []fib.Group {
-	if len(t.dirtyGroups) == 0 {
+	if len(t.dirty) == 0 {
 		return t.content
 	}
 	t.content = slices.Grow(slices.Clone(t.content), len(t.byID)-len(t.content))[:len(t.byID)]
-	for g := range maps.Keys(t.dirtyGroups) {
-		t.content[g.id] = g.content
+	for c := range t.dirty {
+		if g := c.best.group; g != nil {
+			t.content[c.id] = g.content
+		} else {
+			t.content[c.id] = fib.Group{Kind: fib.Unusable}
+		}
 	}
-	clear(t.dirtyGroups)
+	clear(t.dirty)
 	return t.content
 }

@@ -232,9 +232,12 @@ func describeAll(s *fib.Snapshot) string {
 // check verifies what must hold in any table.
 func (m *model) check(t *testing.T, tab *Table, s *fib.Snapshot) {
 	t.Helper()
-	needed := map[Neighbor]bool{}
+	needed, unusable := map[Neighbor]bool{}, 0
 	for _, id := range s.Routes.All() {
 		g := s.Groups[id]
+		if g.Kind == fib.Unusable {
+			unusable++
+		}
 		for _, h := range g.Hops {
 			needed[Neighbor{h.Port, h.Via}] = true
 		}
@@ -251,8 +254,8 @@ func (m *model) check(t *testing.T, tab *Table, s *fib.Snapshot) {
 	if len(got) != len(needed) {
 		t.Fatalf("next hops %v, want %v", got, needed)
 	}
-	if len(tab.All()) != s.Routes.Size() {
-		t.Fatalf("%d routes, %d published", len(tab.All()), s.Routes.Size())
+	if len(tab.All()) != s.Routes.Size()-unusable {
+		t.Fatalf("%d routes, %d published, of which %d are unusable", len(tab.All()), s.Routes.Size(), unusable)
 	}
 	for n, mac := range m.resolved {
 		if got, _ := s.Ports[n.Port].Neighbors.Lookup(n.Addr); got != mac {
@@ -265,12 +268,38 @@ func (m *model) check(t *testing.T, tab *Table, s *fib.Snapshot) {
 			t.Fatalf("%v is not in Own", a)
 		}
 	}
-	ids := map[*group]bool{}
-	for _, g := range tab.groups {
-		if g.refs <= 0 || tab.byID[g.id] != g || ids[g] {
-			t.Fatalf("group %+v", g)
+	m.checkShared(t, tab)
+}
+
+// checkShared verifies what prefixes share: every choice and every group is
+// counted right, and none is left that nobody has.
+func (m *model) checkShared(t *testing.T, tab *Table) {
+	t.Helper()
+	prefixes, refs, selected := map[*choice]int{}, map[*group]int{}, map[*group]int{}
+	for _, id := range tab.prefixes.All() {
+		prefixes[tab.byID[id]]++
+	}
+	for _, c := range tab.choices {
+		if c.prefixes == 0 || c.prefixes != prefixes[c] || tab.byID[c.id] != c {
+			t.Fatalf("choice %+v, %d prefixes", c, prefixes[c])
 		}
-		ids[g] = true
+		for _, o := range c.candidates {
+			refs[o.group]++
+			if !o.group.choices[c] {
+				t.Fatalf("group %+v does not know its choice %+v", o.group, c)
+			}
+		}
+		if c.best.group != nil {
+			selected[c.best.group]++
+		}
+	}
+	for _, g := range tab.groups {
+		if g.refs <= 0 || g.refs != refs[g] || g.selected != selected[g] || len(g.choices) > g.refs {
+			t.Fatalf("group %+v: %d candidates, chosen %d times", g, refs[g], selected[g])
+		}
+	}
+	if len(tab.choices)+len(tab.free) != len(tab.byID) || len(prefixes) != len(tab.choices) {
+		t.Fatalf("%d choices, %d free of %d", len(tab.choices), len(tab.free), len(tab.byID))
 	}
 }
 

@@ -8,10 +8,13 @@ import (
 	"vrouter/dataplane/fib"
 )
 
-// cloneRatio tells when to change many prefixes in a copy of the whole table
-// instead of one by one: a copied prefix costs so much less than one that is
-// changed persistently.
-const cloneRatio = 16
+// With more than pendingLeast changed prefixes, and more than a part in
+// pendingRatio of all, the published table is made anew: a prefix of that costs
+// so much less than one that is changed.
+const (
+	pendingLeast = 1024
+	pendingRatio = 16
+)
 
 // Publish fills in the parts of a snapshot that the table knows: Routes,
 // Groups, Own, and of the ports that are in s.Ports already, Neighbors and
@@ -27,56 +30,67 @@ func (t *Table) Publish(s *fib.Snapshot) {
 	}
 }
 
+// changed notes that a prefix has another choice.
+func (t *Table) changed(prefix netip.Prefix) {
+	if t.rebuild {
+		return
+	}
+	t.pending[prefix] = true
+	if n := len(t.pending); n > pendingLeast && n*pendingRatio > t.prefixes.Size() {
+		t.rebuild = true
+		t.emptyPending()
+	}
+}
+
+func (t *Table) emptyPending() {
+	if len(t.pending) > pendingLeast {
+		t.pending = map[netip.Prefix]bool{} // a cleared map would stay as large as it once was
+		return
+	}
+	clear(t.pending)
+}
+
 // applyPending brings routes up to date. A table that was handed out is never
 // changed, only replaced.
 func (t *Table) applyPending() {
-	if len(t.pending) == 0 {
-		return
-	}
-	whole := len(t.pending)*cloneRatio > t.routes.Size()
-	if whole {
-		t.routes = t.routes.Clone()
-	}
-	for prefix := range t.pending {
-		e := t.entries[prefix]
-		present := e != nil && e.best.group != nil
-		switch {
-		case present && whole:
-			t.routes.Insert(prefix, e.best.group.id)
-		case present:
-			t.routes = t.routes.InsertPersist(prefix, e.best.group.id)
-		case whole:
-			t.routes.Delete(prefix)
-		default:
-			t.routes = t.routes.DeletePersist(prefix)
+	switch {
+	case t.rebuild:
+		t.routes = fib.Build(t.prefixes.AllSorted())
+		t.rebuild = false
+	case len(t.pending) > 0:
+		changes := make([]fib.Change, 0, len(t.pending))
+		for prefix := range t.pending {
+			id, ok := t.prefixes.Get(prefix)
+			changes = append(changes, fib.Change{Prefix: prefix, Group: id, Gone: !ok})
 		}
+		t.routes = t.routes.With(changes...)
+		t.emptyPending()
 	}
-	t.pending = map[netip.Prefix]bool{} // a cleared map would stay as large as it once was
 }
 
 // Best returns the route in use for exactly this prefix.
 func (t *Table) Best(prefix netip.Prefix) (Best, bool) {
 	t.settle()
-	e := t.entries[prefix.Masked()]
-	if e == nil || e.best.group == nil {
+	c := t.of(prefix.Masked())
+	if c == nil || c.best.group == nil {
 		return Best{}, false
 	}
-	return e.describe(), true
+	return c.describe(prefix.Masked()), true
 }
 
 // Lookup returns the route in use for a destination: the longest match. A
 // link-local IPv6 destination has none.
 func (t *Table) Lookup(dst netip.Addr) (Best, bool) {
 	t.settle()
-	t.applyPending()
 	if !dst.IsValid() || isLinkLocal6(dst) {
 		return Best{}, false
 	}
-	prefix, _, ok := t.routes.LookupPrefixLPM(hostPrefix(dst.WithZone("")))
-	if !ok {
-		return Best{}, false
+	for prefix, id := range t.prefixes.Supernets(hostPrefix(dst.WithZone(""))) { // the longest first
+		if c := t.byID[id]; c.best.group != nil {
+			return c.describe(prefix), true
+		}
 	}
-	return t.Best(prefix)
+	return Best{}, false
 }
 
 // OnLink reports whether routes say that a host is on the link of a port although
@@ -91,18 +105,25 @@ func (t *Table) OnLink(port uint16, addr netip.Addr) bool {
 	return ok && b.Type == Unicast && len(b.NextHops) == 1 && b.NextHops[0] == NextHop{Port: port, Resolved: true}
 }
 
-// All returns all routes in use, sorted by family, address and length.
+// All returns all routes in use, sorted by family, address and length. Routes
+// may share their NextHops.
 func (t *Table) All() []Best {
 	t.settle()
-	all := make([]Best, 0, len(t.entries))
-	for _, e := range t.entries {
-		if e.best.group != nil {
-			all = append(all, e.describe())
+	all := make([]Best, 0, t.prefixes.Size())
+	described := make(map[fib.GroupID]Best, len(t.choices))
+	for prefix, id := range t.prefixes.AllSorted() {
+		c := t.byID[id]
+		if c.best.group == nil {
+			continue
 		}
+		b, ok := described[id]
+		if !ok {
+			b = c.describe(prefix)
+			described[id] = b
+		}
+		b.Prefix = prefix
+		all = append(all, b)
 	}
-	slices.SortFunc(all, func(a, b Best) int {
-		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
-	})
 	return all
 }
 
@@ -125,10 +146,10 @@ func (t *Table) NextHops() []Neighbor {
 	return all
 }
 
-// describe returns the entry's best route; there is one.
-func (e *entry) describe() Best {
-	g := e.best.group
-	b := Best{Prefix: e.prefix, Source: e.best.source, Type: e.best.typ, Metric: e.best.metric, Origin: e.best.origin}
+// describe returns the best route, of a prefix; there is one.
+func (c *choice) describe(prefix netip.Prefix) Best {
+	g := c.best.group
+	b := Best{Prefix: prefix, Source: c.best.source, Type: c.best.typ, Metric: c.best.metric, Origin: c.best.origin}
 	switch g.key.kind {
 	case fib.Gateway:
 		for _, h := range g.content.Hops {

@@ -55,11 +55,10 @@ func publish(t *Table) *fib.Snapshot {
 // text describes what a snapshot does with an address: "local 0",
 // "gateway 192.0.2.1/0 ...", with "?" for a next hop that is not resolved.
 func text(s *fib.Snapshot, addr string) string {
-	id, ok := s.Routes.Lookup(ip(addr))
-	if !ok {
+	g := s.Route(ip(addr))
+	if g == nil {
 		return "none"
 	}
-	g := s.Groups[id]
 	kind := [...]string{"unreachable", "blackhole", "connected", "gateway", "local", "virtual", "broadcast", "foreign"}[g.Kind]
 	switch g.Kind {
 	case fib.Gateway:
@@ -278,11 +277,11 @@ func TestOnlyResolvedNextHopsHaveBuckets(t *testing.T) {
 	tab.Add(static("10.0.0.0/8", 1, "192.0.2.10", "192.0.2.11"))
 	buckets := func() (n [2]int, g fib.Group) {
 		s := publish(tab)
-		id, _ := s.Routes.Lookup(ip("10.0.0.1"))
-		for _, i := range s.Groups[id].Buckets {
+		g = *s.Route(ip("10.0.0.1"))
+		for _, i := range g.Buckets {
 			n[i]++
 		}
-		return n, s.Groups[id]
+		return n, g
 	}
 	if n, _ := buckets(); n[0] == 0 || n[0] != n[1] {
 		t.Errorf("none resolved: %v", n)

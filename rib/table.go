@@ -22,17 +22,21 @@ type Table struct {
 	noVia     map[netip.Addr]bool // own, virtual and broadcast addresses: no Via leads there
 	stale     bool                // connected, noVia and what is like them are out of date: see settle
 
-	entries    map[netip.Prefix]*entry
+	prefixes bart.Table[fib.GroupID] // the choice of each prefix, by number
+	choices  map[string]*choice      // by choiceKey
+	byID     []*choice               // nil: free
+	free     []fib.GroupID
+
 	groups     map[groupKey]*group
-	byID       []*group // by GroupID; nil: free
-	free       []fib.GroupID
+	numbers    uint32                       // of groups that there have been
 	byNeighbor map[Neighbor]map[*group]bool // the groups with this next hop
 
-	routes      *bart.Table[fib.GroupID]
-	pending     map[netip.Prefix]bool // whose best route is not yet as in routes
-	content     []fib.Group
-	dirtyGroups map[*group]bool
-	own         fib.OwnSet
+	routes  *fib.Routes           // as last published
+	pending map[netip.Prefix]bool // whose choice is another than in routes
+	rebuild bool                  // so many that routes is to be made anew; pending is not kept
+	content []fib.Group           // of the choices, as last published
+	dirty   map[*choice]bool      // that have another content now
+	own     fib.OwnSet
 }
 
 // address is an own address of a port, not masked.
@@ -48,37 +52,19 @@ type link struct {
 	linkLocals []fib.LinkLocal
 }
 
-// candidate is a possible route of a prefix.
-type candidate struct {
-	source Source
-	typ    Type
-	origin uint8
-	metric uint32
-	group  *group
-	count  int // how many addresses of the port give reason for it; 1 for Add's
-}
-
-// entry holds the candidates of a prefix, the best first, and which of them
-// is in use.
-type entry struct {
-	prefix     netip.Prefix
-	candidates []candidate
-	best       candidate // group nil: none
-}
-
 // New returns an empty Table; its ports are down.
 func New() *Table {
 	return &Table{
-		up:          map[uint16]bool{},
-		addresses:   map[address]bool{},
-		virtuals:    map[Neighbor]bool{},
-		links:       map[uint16]*link{},
-		entries:     map[netip.Prefix]*entry{},
-		groups:      map[groupKey]*group{},
-		byNeighbor:  map[Neighbor]map[*group]bool{},
-		routes:      &bart.Table[fib.GroupID]{},
-		pending:     map[netip.Prefix]bool{},
-		dirtyGroups: map[*group]bool{},
+		up:         map[uint16]bool{},
+		addresses:  map[address]bool{},
+		virtuals:   map[Neighbor]bool{},
+		links:      map[uint16]*link{},
+		choices:    map[string]*choice{},
+		groups:     map[groupKey]*group{},
+		byNeighbor: map[Neighbor]map[*group]bool{},
+		routes:     &fib.Routes{},
+		pending:    map[netip.Prefix]bool{},
+		dirty:      map[*choice]bool{},
 	}
 }
 
@@ -99,38 +85,33 @@ func (t *Table) Add(r Route) {
 	case len(r.Via) == 1 && !r.Via[0].Addr.IsValid():
 		c.group = t.group(groupKey{kind: fib.Connected, port: r.Via[0].Port}, nil)
 	default:
-		vias := canonical(r.Via)
-		c.group = t.group(groupKey{kind: fib.Gateway, vias: viasKey(vias)}, vias)
+		c.group = t.gateway(canonical(r.Via))
 	}
-	e := t.entry(prefix)
-	i := slices.IndexFunc(e.candidates, func(o candidate) bool {
-		return o.source == r.Source && o.metric == r.Metric
-	})
+	was := t.of(prefix)
+	if was == nil { // nearly all
+		t.give(prefix, nil, []candidate{c})
+		return
+	}
+	list := slices.Clone(was.candidates)
+	i := slices.IndexFunc(list, func(o candidate) bool { return o.source == r.Source && o.metric == r.Metric })
 	if i >= 0 {
-		old := e.candidates[i].group
-		c.group.refs++
-		e.candidates[i] = c
-		t.release(old)
+		list[i] = c
 	} else {
-		t.insert(e, c)
+		list = insert(list, c)
 	}
-	t.choose(e)
+	t.give(prefix, was, list)
 }
 
 // Remove removes all candidates of a prefix from a source.
 func (t *Table) Remove(source Source, prefix netip.Prefix) {
 	t.settle()
-	if e := t.entries[prefix.Masked()]; e != nil {
-		t.removeIf(e, func(c candidate) bool { return c.source == source })
-	}
+	t.removeIf(prefix.Masked(), func(c candidate) bool { return c.source == source })
 }
 
 // RemoveMetric removes the candidate of a prefix from a source with a metric.
 func (t *Table) RemoveMetric(source Source, prefix netip.Prefix, metric uint32) {
 	t.settle()
-	if e := t.entries[prefix.Masked()]; e != nil {
-		t.removeIf(e, func(c candidate) bool { return c.source == source && c.metric == metric })
-	}
+	t.removeIf(prefix.Masked(), func(c candidate) bool { return c.source == source && c.metric == metric })
 }
 
 // Replace makes routes the only candidates of a source; what is in the table
@@ -147,19 +128,70 @@ func (t *Table) Replace(source Source, routes []Route) {
 		keep[key{r.Prefix.Masked(), r.Metric}] = true
 		t.Add(r)
 	}
-	for _, e := range t.entries {
-		t.removeIf(e, func(c candidate) bool { return c.source == source && !keep[key{e.prefix, c.metric}] })
+	for prefix, metrics := range t.withSource(source) {
+		for _, metric := range metrics {
+			if !keep[key{prefix, metric}] {
+				t.removeIf(prefix, func(c candidate) bool { return c.source == source && c.metric == metric })
+			}
+		}
 	}
 }
 
-// entry returns the entry of a masked prefix, a new one if need be.
-func (t *Table) entry(prefix netip.Prefix) *entry {
-	e := t.entries[prefix]
-	if e == nil {
-		e = &entry{prefix: prefix}
-		t.entries[prefix] = e
+// withSource returns the prefixes with candidates of a source, and their
+// metrics. It looks at all prefixes only where a choice has such a candidate.
+func (t *Table) withSource(source Source) map[netip.Prefix][]uint32 {
+	metrics := map[fib.GroupID][]uint32{}
+	for _, c := range t.choices {
+		for i := range c.candidates {
+			if o := &c.candidates[i]; o.source == source {
+				metrics[c.id] = append(metrics[c.id], o.metric)
+			}
+		}
 	}
-	return e
+	found := map[netip.Prefix][]uint32{}
+	if len(metrics) == 0 {
+		return found
+	}
+	for prefix, id := range t.prefixes.All() {
+		if m := metrics[id]; m != nil {
+			found[prefix] = m
+		}
+	}
+	return found
+}
+
+// of returns the choice of a masked prefix; nil: it has none.
+func (t *Table) of(prefix netip.Prefix) *choice {
+	if id, ok := t.prefixes.Get(prefix); ok {
+		return t.byID[id]
+	}
+	return nil
+}
+
+// give gives a masked prefix, whose choice was that, the choice among a list of
+// candidates.
+func (t *Table) give(prefix netip.Prefix, was *choice, list []candidate) {
+	var c *choice
+	if len(list) > 0 {
+		if c = t.choice(list); c == nil {
+			return // the limit of fib
+		}
+	}
+	if c == was {
+		return
+	}
+	if c != nil {
+		c.prefixes++
+		t.prefixes.Insert(prefix, c.id)
+	} else {
+		t.prefixes.Delete(prefix)
+	}
+	t.changed(prefix)
+	if was != nil {
+		if was.prefixes--; was.prefixes == 0 {
+			t.forget(was)
+		}
+	}
 }
 
 // rank orders candidates of different sources. An address that is ours is
@@ -172,57 +204,19 @@ func (c *candidate) rank() int {
 }
 
 // insert adds a candidate in its order: by source, metric, and port.
-func (t *Table) insert(e *entry, c candidate) {
-	i, _ := slices.BinarySearchFunc(e.candidates, c, func(a, b candidate) int {
+func insert(list []candidate, c candidate) []candidate {
+	i, _ := slices.BinarySearchFunc(list, c, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.metric, b.metric),
 			cmp.Compare(a.group.key.port, b.group.key.port))
 	})
-	e.candidates = slices.Insert(e.candidates, i, c)
-	c.group.refs++
+	return slices.Insert(list, i, c)
 }
 
-// removeIf removes candidates.
-func (t *Table) removeIf(e *entry, gone func(candidate) bool) {
-	kept := e.candidates[:0]
-	var released []*group
-	for _, c := range e.candidates {
-		if gone(c) {
-			released = append(released, c.group)
-		} else {
-			kept = append(kept, c)
-		}
-	}
-	if released == nil {
+// removeIf removes candidates of a masked prefix.
+func (t *Table) removeIf(prefix netip.Prefix, gone func(candidate) bool) {
+	was := t.of(prefix)
+	if was == nil || !slices.ContainsFunc(was.candidates, gone) {
 		return
 	}
-	clear(e.candidates[len(kept):])
-	e.candidates = kept
-	t.choose(e)
-	for _, g := range released {
-		t.release(g)
-	}
-	if len(e.candidates) == 0 {
-		delete(t.entries, e.prefix)
-	}
-}
-
-// choose takes the first candidate that can be used.
-func (t *Table) choose(e *entry) {
-	var best candidate
-	for _, c := range e.candidates {
-		if c.group.live {
-			best = c
-			break
-		}
-	}
-	if best.group != e.best.group {
-		t.pending[e.prefix] = true
-		if e.best.group != nil {
-			e.best.group.selected--
-		}
-		if best.group != nil {
-			best.group.selected++
-		}
-	}
-	e.best = best
+	t.give(prefix, was, slices.DeleteFunc(slices.Clone(was.candidates), gone))
 }

@@ -73,11 +73,11 @@ accept = true
 // groupOf returns the destination of an address in a snapshot.
 func groupOf(t *testing.T, s *fib.Snapshot, addr string) fib.Group {
 	t.Helper()
-	id, ok := s.Routes.Lookup(netip.MustParseAddr(addr))
-	if !ok {
+	g := s.Route(netip.MustParseAddr(addr))
+	if g == nil {
 		t.Fatalf("no route to %s", addr)
 	}
-	return s.Groups[id]
+	return *g
 }
 
 // TestSnapshot reads everything that a worker gets to see.

@@ -6,8 +6,6 @@ package fib
 import (
 	"net/netip"
 
-	"github.com/gaissmai/bart"
-
 	"vrouter/packet"
 )
 
@@ -21,8 +19,8 @@ type Snapshot struct {
 	Groups []Group
 	// Routes maps a prefix of either family to an index in Groups. The
 	// router's own (and, while Master with accept, virtual) addresses are host
-	// routes to groups of kind Local.
-	Routes *bart.Table[GroupID]
+	// routes to groups of kind Local. Route, Route4 and Route6 look it up.
+	Routes *Routes
 	// Own holds the addresses of the groups of kind Local, Virtual and
 	// Broadcast: packets that claim to come from one of them are not forwarded.
 	Own OwnSet
@@ -47,6 +45,7 @@ const (
 	Virtual                 // a virtual address of a Master without accept: ND and ARP only, the rest is dropped
 	Broadcast               // directed broadcast of a connected IPv4 prefix on Group.Port
 	Foreign                 // the host's kernel owns the address (addresses = "host"): not ours to answer
+	Unusable                // no next hop can be used now: as though the prefixes were not there
 )
 
 // Group is the destination of routes.
@@ -98,6 +97,48 @@ type Port struct {
 type LinkLocal struct {
 	Addr [16]byte
 	Kind Kind // Local, Virtual or Foreign
+}
+
+// Route4 returns the group that a packet to an IPv4 address goes to: that of the
+// longest prefix whose group is not Unusable; nil: there is none. Nothing is
+// allocated.
+func (s *Snapshot) Route4(a uint32) *Group {
+	id, ok := s.Routes.Lookup4(a)
+	if !ok {
+		return nil
+	}
+	if g := &s.Groups[id]; g.Kind != Unusable {
+		return g
+	}
+	return s.usable(addr4(a))
+}
+
+// Route6 is Route4 for an IPv6 address, given by its halves.
+func (s *Snapshot) Route6(hi, lo uint64) *Group {
+	id, ok := s.Routes.Lookup6(hi, lo)
+	if !ok {
+		return nil
+	}
+	if g := &s.Groups[id]; g.Kind != Unusable {
+		return g
+	}
+	return s.usable(addr6(hi, lo))
+}
+
+// Route is Route4 for an address of either family.
+func (s *Snapshot) Route(a netip.Addr) *Group {
+	if a.Is4() {
+		return s.Route4(uint32Of(a))
+	}
+	return s.Route6(halves(a))
+}
+
+// usable returns the group of the longest prefix that can be used.
+func (s *Snapshot) usable(a netip.Addr) *Group {
+	if id, ok := s.Routes.longest(a, s.Groups); ok {
+		return &s.Groups[id]
+	}
+	return nil
 }
 
 // IsMaster reports whether mac is the virtual MAC of a virtual router of

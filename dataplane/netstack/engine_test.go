@@ -12,8 +12,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/gaissmai/bart"
-
 	"vrouter/dataplane/fib"
 	"vrouter/packet"
 )
@@ -25,9 +23,9 @@ type network struct {
 }
 
 func (n network) snapshot() *fib.Snapshot {
-	s := &fib.Snapshot{Ports: n.ports, Routes: &bart.Table[fib.GroupID]{}}
+	s := &fib.Snapshot{Ports: n.ports}
 	for prefix, g := range n.routes {
-		s.Routes.Insert(netip.MustParsePrefix(prefix), fib.GroupID(len(s.Groups)))
+		s.Routes = s.Routes.With(fib.Change{Prefix: netip.MustParsePrefix(prefix), Group: fib.GroupID(len(s.Groups))})
 		s.Groups = append(s.Groups, g)
 	}
 	return s

@@ -96,7 +96,9 @@ func newPlan(s *fib.Snapshot) (*plan, error) {
 		return nil, fmt.Errorf("%d routes; engine \"netstack\" takes %d, engine \"fast\" millions", n, RoutesMax)
 	}
 	for prefix, id := range s.Routes.All() {
-		p.routes[prefix] = p.route(prefix, &s.Groups[id])
+		if g := &s.Groups[id]; g.Kind != fib.Unusable {
+			p.routes[prefix] = p.route(prefix, g)
+		}
 	}
 	return p, nil
 }

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/gaissmai/bart"
-
 	"vrouter/arp"
 	"vrouter/dataplane"
 	"vrouter/dataplane/fib"
@@ -50,15 +48,15 @@ func newWorld() *world {
 		w.queues[class] = NewQueue(limits, func() { w.wakes.Add(1) })
 	}
 	w.pending = NewQueue(limits, func() { w.wakes.Add(1) })
-	routes := new(bart.Table[fib.GroupID])
+	var routes *fib.Routes
 	groups := []fib.Group{
 		{Kind: fib.Connected, Port: lan},
 		{Kind: fib.Local, Port: lan},
 		{Kind: fib.Gateway, Hops: []fib.NextHop{{Port: wan, Via: ip("203.0.113.1"), MAC: macISP, Resolved: true}}},
 	}
-	routes.Insert(netip.MustParsePrefix("192.0.2.0/24"), 0)
-	routes.Insert(netip.MustParsePrefix("192.0.2.2/32"), 1)
-	routes.Insert(netip.MustParsePrefix("0.0.0.0/0"), 2)
+	for i, prefix := range []string{"192.0.2.0/24", "192.0.2.2/32", "0.0.0.0/0"} {
+		routes = routes.With(fib.Change{Prefix: netip.MustParsePrefix(prefix), Group: fib.GroupID(i)})
+	}
 	var hosts *fib.Neighbors
 	w.snapshot.Store(&fib.Snapshot{
 		Routes: routes, Groups: groups,
