@@ -111,18 +111,21 @@ func (r *Router) Lease() *fib.Lease { return r.lease }
 func (r *Router) LeaseDuration() time.Duration { return r.leaseTime }
 
 // LeaseEnd returns until when the lease is renewed at now: for LeaseDuration,
-// but not for long beyond the end of a drain. A process that stands still while
-// it drains would else forward, when it goes on, what its successor has
-// forwarded.
+// but hardly beyond the end of a drain. A process that stands still while it
+// drains would else forward, when it goes on, what its successor has forwarded.
+// The end of a drain may be noticed drainLate late: all virtual routers have one
+// lease.
 func (r *Router) LeaseEnd(now time.Time) time.Time {
 	end := now.Add(r.leaseTime)
 	for _, v := range r.virtual {
-		if d := v.machine.DrainEnd(); !d.IsZero() && d.Add(r.leaseTime/4).Before(end) {
-			end = d.Add(r.leaseTime / 4)
+		if d := v.machine.DrainEnd(); !d.IsZero() {
+			end = earlier(end, d.Add(min(r.leaseTime/4, drainLate)))
 		}
 	}
 	return end
 }
+
+const drainLate = 20 * time.Millisecond
 
 func leaseDuration(virtual []config.VRRP) time.Duration {
 	shortest := time.Second

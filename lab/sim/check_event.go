@@ -51,7 +51,7 @@ func (c *checker) mustGiveUp(n *Node, virtual string) (asked func()) {
 			continue
 		}
 		v.askedAt = c.w.now
-		if v.speaking && !v.unsure {
+		if v.speaking && !v.unsure && !v.yields() {
 			speaking = append(speaking, v)
 		}
 	}
@@ -62,6 +62,17 @@ func (c *checker) mustGiveUp(n *Node, virtual string) (asked func()) {
 			}
 		}
 	}
+}
+
+// yields reports whether another one of the voice's group has lost its mastership
+// just now, which takes the voice's own with it.
+func (v *voice) yields() bool {
+	for _, o := range v.mates() {
+		if !o.speaking {
+			return true
+		}
+	}
+	return false
 }
 
 // dies: a router's process is gone.
