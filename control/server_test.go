@@ -26,7 +26,7 @@ var contract = map[string]string{
 	"interfaces": `name device attach mac mtu up addresses rx.packets rx.bytes rx.dropped tx.packets tx.bytes tx.dropped`,
 	"routes":     `prefix source type metric nexthops`,
 	"neighbors":  `address interface mac state age_ms`,
-	"counters":   `drops punts icmp control workers timers`,
+	"counters":   `drops punts icmp control workers timers forwarding`,
 	"events":     `sequence time kind name from to reason`,
 }
 

@@ -184,7 +184,7 @@ func notNil[T any](list []T) []T {
 func own[T any](list []T) []T { return notNil(slices.Clone(list)) }
 
 func completeCounters(c router.CountersStatus) router.CountersStatus {
-	for _, m := range []*map[string]uint64{&c.Drops, &c.ICMP, &c.Control} {
+	for _, m := range []*map[string]uint64{&c.Drops, &c.ICMP, &c.Control, &c.Forwarding} {
 		if *m == nil {
 			*m = map[string]uint64{}
 		}
@@ -198,6 +198,16 @@ func completeCounters(c router.CountersStatus) router.CountersStatus {
 		timers[name] = h
 	}
 	c.Timers = timers
-	c.Workers = notNil(c.Workers)
+	c.Workers = own(c.Workers)
+	for i := range c.Workers {
+		w := &c.Workers[i]
+		w.BatchSizes.UpTo, w.BatchSizes.Counts = notNil(w.BatchSizes.UpTo), notNil(w.BatchSizes.Counts)
+		if w.Punts == nil {
+			w.Punts = map[string]router.PuntStatus{}
+		}
+		if w.Drops == nil {
+			w.Drops = map[string]uint64{}
+		}
+	}
 	return c
 }

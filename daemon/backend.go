@@ -96,11 +96,9 @@ func (b *backend) Counters(ctx context.Context) (router.CountersStatus, error) {
 	s.Control["longest_turn_us"] = uint64(b.loop.longest.Load() / 1000)
 	var sum dataplane.Counters
 	for i, w := range b.workers {
-		c, load := w.Counters(), w.Load()
+		c := w.Counters()
 		sum.Add(&c)
-		s.Workers = append(s.Workers, router.WorkerStatus{
-			Worker: i, Forwarded: load.Forwarded, Batches: load.Batches, BusyNS: load.BusyNS,
-		})
+		s.Workers = append(s.Workers, workerStatus(i, w, &c))
 	}
 	for _, d := range b.senders {
 		c := d.forward.Counters()
@@ -109,6 +107,7 @@ func (b *backend) Counters(ctx context.Context) (router.CountersStatus, error) {
 	for reason := dataplane.ReasonNone + 1; reason < dataplane.NumReasons; reason++ {
 		s.Drops[reason.String()] = sum.Drops[reason]
 	}
+	s.Forwarding = map[string]uint64{"fragmented": sum.Fragmented, "segmented": sum.Segmented}
 	for e := dataplane.ICMPError(0); e < dataplane.NumICMPErrors; e++ {
 		s.ICMP[e.String()+"_sent"] = sum.ICMPSent[e]
 		s.ICMP[e.String()+"_suppressed"] = sum.ICMPSuppressed[e]

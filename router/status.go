@@ -158,6 +158,8 @@ type CountersStatus struct {
 	Control map[string]uint64          `json:"control"` // frames that the control plane refused, by protocol and reason
 	Workers []WorkerStatus             `json:"workers"`
 	Timers  map[string]HistogramStatus `json:"timers"`
+
+	Forwarding map[string]uint64 `json:"forwarding"` // what had to be cut: fragmented, segmented
 }
 
 // PuntStatus counts the frames of one class that were queued and dropped.
@@ -172,6 +174,32 @@ type WorkerStatus struct {
 	Forwarded uint64 `json:"forwarded"`
 	Batches   uint64 `json:"batches"`
 	BusyNS    uint64 `json:"busy_ns"`
+
+	Frames   uint64  `json:"frames"`       // that it has read
+	UptimeNS uint64  `json:"uptime_ns"`    // busy_ns of two moments over this is the load between them
+	Busy     float64 `json:"busy_percent"` // lately: of the last second or two
+
+	BatchSizes BatchesStatus         `json:"batch_sizes"`
+	Punts      map[string]PuntStatus `json:"punts"`      // by class; those that are not zero
+	Drops      map[string]uint64     `json:"drops"`      // by reason; those that are not zero
+	Lost       LostStatus            `json:"lost"`       // by its ports
+	Fragmented uint64                `json:"fragmented"` // packets that were cut into fragments
+	Segmented  uint64                `json:"segmented"`  // GSO frames that were cut into packets
+}
+
+// BatchesStatus counts batches by size: Counts[i] is the number of those of up to
+// UpTo[i] frames, and of more than the bound before. Large ones mean that the
+// worker has more to do than it manages frame by frame.
+type BatchesStatus struct {
+	UpTo   []int    `json:"up_to"`
+	Counts []uint64 `json:"counts"`
+}
+
+// LostStatus counts the frames that ports lost on the way to a worker, most of
+// them because it did not read fast enough, and on the way from it.
+type LostStatus struct {
+	Receiving uint64 `json:"receiving"`
+	Sending   uint64 `json:"sending"`
 }
 
 // HistogramStatus counts durations in buckets: Counts[i] is the number of

@@ -36,6 +36,7 @@ func drawCounters(all bool) screenFunc {
 		}
 		section(s, "dropped frames, by reason", func(s *screen) { drawNumbers(s, v.Drops, "  ", all) })
 		section(s, "frames for the control plane", func(s *screen) { drawPunts(s, v.Punts, all) })
+		section(s, "forwarded in pieces", func(s *screen) { drawNumbers(s, v.Forwarding, "  ", all) })
 		section(s, "ICMP errors", func(s *screen) { drawNumbers(s, v.ICMP, "  ", all) })
 		section(s, "control plane", func(s *screen) { drawNumbers(s, v.Control, "  ", all) })
 		section(s, "workers", func(s *screen) { drawWorkers(s, v.Workers, all) })
@@ -89,30 +90,6 @@ func drawPunts(s *screen, punts map[string]router.PuntStatus, all bool) {
 			dropped.style = warn
 		}
 		t.add(text("  "+class), text(strconv.FormatUint(p.Accepted, 10)), dropped)
-	}
-	if len(t.rows) > 0 {
-		t.render(s)
-	}
-}
-
-func drawWorkers(s *screen, workers []router.WorkerStatus, all bool) {
-	t := table{
-		header: []string{"  WORKER", "FORWARDED", "BATCHES", "PER BATCH", "BUSY", "PER PACKET"},
-		right:  []int{0, 1, 2, 3, 4, 5},
-	}
-	for _, w := range workers {
-		if w.Forwarded == 0 && w.Batches == 0 && !all {
-			continue
-		}
-		perBatch, perPacket := "-", "-"
-		if w.Batches > 0 {
-			perBatch = fmt.Sprintf("%.1f", float64(w.Forwarded)/float64(w.Batches))
-		}
-		if w.Forwarded > 0 {
-			perPacket = fmt.Sprintf("%d ns", w.BusyNS/w.Forwarded)
-		}
-		t.add(text(strconv.Itoa(w.Worker)), text(strconv.FormatUint(w.Forwarded, 10)),
-			text(strconv.FormatUint(w.Batches, 10)), text(perBatch), text(span(time.Duration(w.BusyNS))), text(perPacket))
 	}
 	if len(t.rows) > 0 {
 		t.render(s)

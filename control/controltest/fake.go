@@ -356,9 +356,18 @@ func counters() router.CountersStatus {
 		ICMP:    map[string]uint64{"time_exceeded_sent": 3, "too_big_sent": 0},
 		Control: map[string]uint64{"longest_turn_us": 840, "turns": 100234},
 		Workers: []router.WorkerStatus{
-			{Worker: 0, Forwarded: 123456789, Batches: 7654321, BusyNS: 95_000_000_000},
+			{
+				Worker: 0, Forwarded: 123456789, Batches: 7654321, BusyNS: 95_000_000_000,
+				Frames: 123471532, UptimeNS: 400_000_000_000, Busy: 97.3,
+				BatchSizes: router.BatchesStatus{UpTo: []int{1, 3, 7, 15, 31, 63, 64}, Counts: []uint64{2000000, 0, 654321, 1000000, 3000000, 0, 1000000}},
+				Punts:      map[string]router.PuntStatus{"arp": {Accepted: 5021, Dropped: 17}, "nd": {Accepted: 77}, "vrrp": {Accepted: 196}},
+				Drops:      map[string]uint64{"foreign_mac": 4711, "ttl_expired": 3, "no_route": 12},
+				Lost:       router.LostStatus{Receiving: 88, Sending: 0},
+				Fragmented: 4, Segmented: 7,
+			},
 			{Worker: 1},
 		},
+		Forwarding: map[string]uint64{"fragmented": 4, "segmented": 7},
 		Timers: map[string]router.HistogramStatus{
 			"vrrp_lateness": {
 				UpToUS: []int64{50, 100, 1000, 10000}, Counts: []uint64{900, 88, 11, 1, 0}, MaxUS: 1210,

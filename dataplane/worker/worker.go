@@ -57,20 +57,6 @@ type Worker struct {
 	done     chan struct{}
 }
 
-// load is what a worker tells of itself; it alone writes.
-type load struct {
-	frames, forwarded, batches, busy atomic.Uint64
-	served                           atomic.Int64 // when the last batch was read
-}
-
-// Load is how busy a worker has been since it started.
-type Load struct {
-	Frames    uint64 // read
-	Forwarded uint64 // sent on
-	Batches   uint64 // read, not empty
-	BusyNS    uint64 // time spent outside of waiting
-}
-
 // New returns a worker that Run starts.
 func New(cfg Config) (*Worker, error) {
 	w := &Worker{
@@ -83,6 +69,7 @@ func New(cfg Config) (*Worker, error) {
 	for i := range w.out {
 		w.out[i] = make([]*packet.Frame, 0, port.BatchMax)
 	}
+	w.load.began = time.Now()
 	var err error
 	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("worker: epoll: %w", err)
@@ -167,14 +154,23 @@ func (w *Worker) Run() {
 	}
 }
 
+// roundsPerTime is how often a worker that always finds frames reads its queues
+// before it tells how busy it has been.
+const roundsPerTime = 64
+
 // serveAll serves frames until none has come for as long as the worker looks
 // for one.
 func (w *Worker) serveAll() {
 	for began := time.Now(); ; {
-		for !w.stopping.Load() && w.round() {
+		for n := 1; !w.stopping.Load() && w.round(); n++ {
+			if n%roundsPerTime == 0 { // a flood may never end
+				now := time.Now()
+				w.load.worked(began, now)
+				began = now
+			}
 		}
 		ended := time.Now()
-		w.load.busy.Add(uint64(ended.Sub(began)))
+		w.load.worked(began, ended)
 		served, idle := w.spin(ended)
 		if !served {
 			return
@@ -236,7 +232,7 @@ func (w *Worker) serve(in uint16, frames []packet.Frame) {
 			w.out[v.Port] = append(w.out[v.Port], f)
 			sent++
 		case dataplane.Punt:
-			w.cfg.Queues[v.Class].Put(w.now, in, f)
+			w.punt(v.Class, in, f)
 		case dataplane.Exception:
 			w.flush() // keep the order within a flow
 			w.emit(in, w.forward.Except(in, f, v))
@@ -244,9 +240,7 @@ func (w *Worker) serve(in uint16, frames []packet.Frame) {
 	}
 	w.flush()
 	w.forward.Flush()
-	w.load.frames.Add(uint64(len(frames)))
-	w.load.forwarded.Add(uint64(sent))
-	w.load.batches.Add(1)
+	w.load.read(len(frames), sent)
 }
 
 // decide asks the engine.
@@ -283,7 +277,7 @@ func (w *Worker) emit(in uint16, outs []dataplane.Out) {
 			if o.Verdict.Class == dataplane.ClassResolve {
 				w.cfg.Pending.Put(w.now, o.Verdict.Port, &o.Frame)
 			} else {
-				w.cfg.Queues[o.Verdict.Class].Put(w.now, in, &o.Frame)
+				w.punt(o.Verdict.Class, in, &o.Frame)
 			}
 		}
 	}
@@ -296,14 +290,6 @@ func (w *Worker) Counters() dataplane.Counters { return w.forward.Counters() }
 // Output returns the transmit path to a port, whose Stats any goroutine may
 // read.
 func (w *Worker) Output(number int) port.Transmitter { return w.cfg.Outputs[number] }
-
-// Load returns how busy the worker has been; safe from any goroutine.
-func (w *Worker) Load() Load {
-	return Load{
-		Frames: w.load.frames.Load(), Forwarded: w.load.forwarded.Load(),
-		Batches: w.load.batches.Load(), BusyNS: w.load.busy.Load(),
-	}
-}
 
 // Behind reports whether frames wait in a receive queue although the worker has
 // read none for the given time, in nanoseconds: it does not get to run. Safe from
