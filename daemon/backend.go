@@ -69,9 +69,14 @@ func (b *backend) traffic(s *router.InterfaceStatus, number int) {
 	s.TX = router.TrafficStatus{Packets: tx.Frames, Bytes: tx.Bytes, Dropped: tx.Dropped()}
 }
 
-// Routes implements control.Backend.
+// Routes implements control.Backend. There may be a million: the loop does not
+// wait for the list to be written.
 func (b *backend) Routes(ctx context.Context) ([]router.RouteStatus, error) {
-	return ask(ctx, b.loop, func(time.Time) []router.RouteStatus { return b.loop.router.RoutesInUse() })
+	list, err := ask(ctx, b.loop, func(time.Time) router.RouteList { return b.loop.router.RouteList() })
+	if err != nil {
+		return nil, err
+	}
+	return list.Status(), nil
 }
 
 // Neighbors implements control.Backend.

@@ -105,28 +105,6 @@ func (t *Table) OnLink(port uint16, addr netip.Addr) bool {
 	return ok && b.Type == Unicast && len(b.NextHops) == 1 && b.NextHops[0] == NextHop{Port: port, Resolved: true}
 }
 
-// All returns all routes in use, sorted by family, address and length. Routes
-// may share their NextHops.
-func (t *Table) All() []Best {
-	t.settle()
-	all := make([]Best, 0, t.prefixes.Size())
-	described := make(map[fib.GroupID]Best, len(t.choices))
-	for prefix, id := range t.prefixes.AllSorted() {
-		c := t.byID[id]
-		if c.best.group == nil {
-			continue
-		}
-		b, ok := described[id]
-		if !ok {
-			b = c.describe(prefix)
-			described[id] = b
-		}
-		b.Prefix = prefix
-		all = append(all, b)
-	}
-	return all
-}
-
 // NextHops returns the neighbours that routes in use go through, and which
 // therefore must be kept resolved, sorted by port and address.
 func (t *Table) NextHops() []Neighbor {

@@ -220,3 +220,41 @@ func BenchmarkInternet(b *testing.B) {
 		}
 	})
 }
+
+// A View stays as it was whatever happens to the table.
+func TestAViewDoesNotChange(t *testing.T) {
+	tab := newScaleTable()
+	routes := internet(500, 300)
+	load(tab, routes)
+	v := tab.View()
+	list := func(v View) (all []Best) {
+		v.Each(func(b *Best, kind int) {
+			if kind < 0 || kind >= v.Kinds() {
+				t.Fatalf("kind %d of %d", kind, v.Kinds())
+			}
+			all = append(all, *b)
+		})
+		return all
+	}
+	before := list(v)
+	if len(before) < len(routes) || !slices.EqualFunc(before, tab.All(), sameBest) {
+		t.Fatalf("%d routes in the view, %d in the table", len(before), len(tab.All()))
+	}
+	for i, r := range routes {
+		if i%2 == 0 {
+			tab.Remove(BGP, r.Prefix)
+		}
+	}
+	tab.SetPort(1, false)
+	publish(tab)
+	if !slices.EqualFunc(list(v), before, sameBest) {
+		t.Error("the view has changed")
+	}
+	if n := len(list(tab.View())); n >= len(before)/2 {
+		t.Errorf("%d routes are in use still", n)
+	}
+}
+
+func sameBest(a, b Best) bool {
+	return a.Prefix == b.Prefix && a.Source == b.Source && a.Type == b.Type && a.Metric == b.Metric && slices.Equal(a.NextHops, b.NextHops)
+}

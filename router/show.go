@@ -6,7 +6,6 @@ import (
 
 	"vrouter/arp"
 	"vrouter/ndp"
-	"vrouter/rib"
 	"vrouter/vrrp"
 )
 
@@ -75,33 +74,6 @@ func (r *Router) Interfaces() []InterfaceStatus {
 		list = append(list, s)
 	}
 	return list
-}
-
-// RoutesInUse returns the routes in use, in order of their prefixes.
-func (r *Router) RoutesInUse() []RouteStatus {
-	best := r.table.All()
-	list := make([]RouteStatus, 0, len(best))
-	for i := range best {
-		list = append(list, r.routeStatus(&best[i]))
-	}
-	return list
-}
-
-func (r *Router) routeStatus(b *rib.Best) RouteStatus {
-	s := RouteStatus{
-		Prefix: b.Prefix, Source: b.Source.String(), Type: b.Type.String(), Metric: b.Metric,
-		Distance: b.Source.Distance(),
-		NextHops: make([]NextHopStatus, 0, len(b.NextHops)),
-	}
-	if b.Source == rib.Imported {
-		s.Protocol = protocolName(b.Origin)
-	}
-	for _, h := range b.NextHops {
-		s.NextHops = append(s.NextHops, NextHopStatus{
-			Via: h.Via, Interface: r.ifaces[h.Port].cfg.Name, Resolved: h.Resolved,
-		})
-	}
-	return s
 }
 
 // Neighbors returns the neighbour cache, in order of port and address.
