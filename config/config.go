@@ -76,6 +76,7 @@ type Interface struct {
 	Queues    int            // at least 1
 	Addresses []netip.Prefix // address and prefix length, not masked
 	HostAddrs bool           // addresses = "host": Addresses is empty
+	Mirror    bool           // with HostAddrs: the device is as the kernel has it, and what comes to its MAC is forwarded
 	RA        *RA            // nil: no router advertisements
 }
 
@@ -194,10 +195,9 @@ func (c *checker) config(raw *rawConfig) *Config {
 	if len(raw.Interface) == 0 && !raw.Import.Mirror.Value && !c.damaged {
 		c.add(1, `there is no [[interface]]; add one: [[interface]] with the lines name = "lan", device = "eth1", addresses = ["192.0.2.2/24"]`)
 	}
+	cfg.Import = c.importing(&raw.Import)
 	all := c.interfaces(raw.Interface)
-	for _, itf := range all.list {
-		cfg.Interfaces = append(cfg.Interfaces, itf.Interface)
-	}
+	all.mirror = raw.Import.Mirror.Value
 	cfg.VRRP = c.virtualRouters(raw.VRRP, all)
 	c.advertised(raw.Interface, all, cfg.VRRP)
 	cfg.Routes = c.routes(raw.Route, all, cfg.VRRP)
@@ -216,6 +216,9 @@ func (c *checker) config(raw *rawConfig) *Config {
 	c.bgpSocket(cfg, raw)
 	c.tracks(raw.VRRP, all, t)
 	cfg.Notify = c.notify(raw.Notify)
-	cfg.Import = c.importing(&raw.Import)
+	for _, itf := range all.list {
+		itf.Mirror = all.mirror && itf.HostAddrs
+		cfg.Interfaces = append(cfg.Interfaces, itf.Interface)
+	}
 	return cfg
 }

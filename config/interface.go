@@ -32,6 +32,9 @@ type interfaces struct {
 	byName map[string]*iface
 	// uncertain is set where some interface's addresses are not all known.
 	uncertain bool
+	// mirror is set where every device of the host is an interface: one that
+	// another table names is added to the list.
+	mirror bool
 }
 
 // interfaces checks every [[interface]], and then what must differ between
@@ -262,9 +265,25 @@ func (all *interfaces) known(c *checker, f *text) *iface {
 		return nil
 	}
 	itf := all.byName[f.Value]
+	if itf == nil && all.mirror {
+		device := *f
+		if c.deviceName(&device); device.Bad {
+			return nil
+		}
+		return all.add(f)
+	}
 	if itf == nil && !c.damaged {
 		defined := slices.Sorted(maps.Keys(all.byName))
 		c.add(f.Line, "%s %q is not defined; write the name of an [[interface]] (%s)", f.Key, f.Value, quoted(defined))
 	}
+	return itf
+}
+
+// add adds the interface of a mirrored device that another table names.
+func (all *interfaces) add(f *text) *iface {
+	itf := &iface{line: f.Line, Interface: Interface{
+		Name: f.Value, Device: f.Value, Attach: AttachPacket, Queues: 1, HostAddrs: true, Mirror: true,
+	}}
+	all.list, all.byName[f.Value], all.uncertain = append(all.list, itf), itf, true
 	return itf
 }

@@ -20,7 +20,6 @@ var notYet = []struct {
 	{"bgp.neighbor.bfd", nothing, "remove it; the hold time finds a dead neighbour"},
 	{"vrrp.track.bfd", nothing, "remove this element of track"},
 	{"bfd", nothing, "remove these tables"},
-	{"import.mirror", only(false), "remove it and write [[interface]] and [[route]]"},
 }
 
 func nothing(*value) bool { return false }

@@ -182,14 +182,13 @@ func TestChecksumPlainIsForVersion3OverIPv4(t *testing.T) {
 }
 
 func TestInertValuesOfWhatIsNotYetSupportedAreFine(t *testing.T) {
-	text := "[import]\nmirror = false\n" + fmt.Sprintf(link, "host_tap = false\n") +
+	text := fmt.Sprintf(link, "host_tap = false\n") +
 		"addresses = [\"192.0.2.1\"]\ntrack = []\npeers = []\n"
 	cfg := mustParse(t, text)
 	if cfg.VRRP[0].Peers != nil {
 		t.Errorf("peers: %v", cfg.VRRP[0].Peers)
 	}
 	for old, inert := range map[string]string{
-		"mirror = false":   "mirror = true",
 		"host_tap = false": "host_tap = true",
 	} {
 		checkError(t, strings.Replace(text, old, inert, 1), "is not yet supported; ")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"vrouter/control"
@@ -19,7 +20,7 @@ import (
 // counters.
 type backend struct {
 	loop    *loop
-	ports   []port.Port
+	ports   *portSet
 	workers []*worker.Worker
 	senders []*sender // loop, local stack, forwarder
 	events  *control.EventLog
@@ -50,20 +51,21 @@ func (b *backend) Interfaces(ctx context.Context) ([]router.InterfaceStatus, err
 	for i := range list {
 		b.traffic(&list[i], i)
 	}
-	return list, err
+	// A number that no interface has at the moment.
+	return slices.DeleteFunc(list, func(s router.InterfaceStatus) bool { return s.Name == "" }), err
 }
 
 // traffic fills in an interface's counters.
 func (b *backend) traffic(s *router.InterfaceStatus, number int) {
 	var rx, tx port.Stats
-	for _, r := range b.ports[number].Receivers() {
+	for _, r := range b.ports.at(uint16(number)).Receivers() {
 		rx.Add(r.Stats())
 	}
 	for _, w := range b.workers {
 		tx.Add(w.Output(number).Stats())
 	}
 	for _, d := range b.senders {
-		tx.Add(d.tx[number].Stats())
+		tx.Add(d.by(uint16(number)).Stats())
 	}
 	s.RX = router.TrafficStatus{Packets: rx.Frames, Bytes: rx.Bytes, Dropped: rx.Dropped()}
 	s.TX = router.TrafficStatus{Packets: tx.Frames, Bytes: tx.Bytes, Dropped: tx.Dropped()}

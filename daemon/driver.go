@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"vrouter/config"
@@ -21,29 +22,43 @@ import (
 type sender struct {
 	snapshot *atomic.Pointer[fib.Snapshot]
 	forward  *dataplane.Forwarder
-	tx       []port.Transmitter // by port number
-	resolve  *worker.Queue      // packets of our own without a neighbour; In: the port they leave by
-	transit  *worker.Queue      // transit packets without a neighbour
+	tx       atomic.Pointer[[]port.Transmitter] // by port number
+	resolve  *worker.Queue                      // packets of our own without a neighbour; In: the port they leave by
+	transit  *worker.Queue                      // transit packets without a neighbour
 	batch    []*packet.Frame
 }
 
 // newSender opens a transmit path on each port.
-func newSender(ports []port.Port, snapshot *atomic.Pointer[fib.Snapshot], transit, resolve *worker.Queue) (*sender, error) {
+func newSender(ports []attached, snapshot *atomic.Pointer[fib.Snapshot], transit, resolve *worker.Queue) (*sender, error) {
 	s := &sender{snapshot: snapshot, forward: dataplane.NewForwarder(), transit: transit, resolve: resolve}
+	s.tx.Store(&[]port.Transmitter{})
 	for _, p := range ports {
-		tx, err := p.NewTransmitter()
-		if err != nil {
+		if err := s.reach(p); err != nil {
 			s.close()
 			return nil, err
 		}
-		s.tx = append(s.tx, tx)
 	}
 	return s, nil
 }
 
+// reach opens a transmit path on the port with the next number. It may be called
+// from any goroutine, one at a time, before a snapshot has the port.
+func (s *sender) reach(p port.Port) error {
+	tx, err := p.NewTransmitter()
+	if err != nil {
+		return err
+	}
+	all := append(slices.Clip(*s.tx.Load()), tx)
+	s.tx.Store(&all)
+	return nil
+}
+
+// by returns the transmit path on a port.
+func (s *sender) by(number uint16) port.Transmitter { return (*s.tx.Load())[number] }
+
 // close ends the transmit paths.
 func (s *sender) close() {
-	for _, tx := range s.tx {
+	for _, tx := range *s.tx.Load() {
 		_ = tx.Close() // nothing of it is used any more
 	}
 }
@@ -54,7 +69,7 @@ func (s *sender) begin() { s.forward.Begin(s.snapshot.Load(), worker.BootTime())
 // transmit sends one frame as it is.
 func (s *sender) transmit(port uint16, f *packet.Frame) {
 	s.batch = append(s.batch[:0], f)
-	s.tx[port].Transmit(s.batch)
+	s.by(port).Transmit(s.batch)
 	s.empty()
 }
 
@@ -121,7 +136,7 @@ func (s *sender) emit(outs []dataplane.Out) {
 // driver carries out the router's actions.
 type driver struct {
 	*sender
-	ports []port.Port
+	ports *portSet
 	clock clock
 	local *local
 	notes *notices
@@ -173,7 +188,7 @@ func (d *driver) collect(rest []router.Action, a router.Transmit) {
 			return
 		}
 	}
-	d.tx[a.Port].Transmit(d.batch)
+	d.by(a.Port).Transmit(d.batch)
 	d.empty()
 }
 
@@ -195,7 +210,7 @@ func (d *driver) again(w neigh.Waiting) {
 // membership sets a port's receive filter. A port that refuses goes on with
 // what it has; the operator must know.
 func (d *driver) membership(m router.Membership) {
-	p := d.ports[m.Port]
+	p := d.ports.at(m.Port)
 	check := func(what string, err error) {
 		if err != nil {
 			now, _ := d.clock.now()

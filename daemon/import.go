@@ -2,7 +2,7 @@ package daemon
 
 import (
 	"context"
-	"log/slog"
+	"net/netip"
 	"time"
 
 	"vrouter/hostnet"
@@ -12,28 +12,36 @@ import (
 
 // importEnd hands what the host's kernel has to the loop.
 type importEnd struct {
-	loop     *loop
-	log      *slog.Logger
+	d        *process
 	follower *hostnet.Follower
 	done     chan struct{} // Run has ended
 	names    map[int]string
 	batch    []router.KernelRoute
 	hops     []router.KernelHop
+	mirror   *mirror // nil: routes alone
+	first    []hostnet.Device
 }
 
-// openImport opens the way to the kernel's routes, where they are wanted.
+// openImport opens the way to the kernel's routes, where they are wanted, and
+// the ports of the devices that it has.
 func (d *process) openImport() error {
 	if d.cfg.Import == nil {
 		return nil
 	}
-	e := &importEnd{loop: d.loop, log: d.log}
+	e := &importEnd{d: d}
 	var err error
+	if d.cfg.Import.Mirror {
+		if e.mirror, err = newMirror(d); err != nil {
+			return err
+		}
+		d.later(e.mirror.close)
+	}
 	if e.follower, err = hostnet.New(hostnet.Config{Table: d.cfg.Import.Table}, e); err != nil {
 		return err
 	}
 	d.imports = e
 	d.later(e.close)
-	return nil
+	return e.follower.Look()
 }
 
 // start begins to follow the kernel.
@@ -44,6 +52,10 @@ func (e *importEnd) start() {
 	e.done = make(chan struct{})
 	go func() {
 		defer close(e.done)
+		if e.mirror != nil {
+			e.mirror.forbid(e.first)
+			e.tellHost(e.first)
+		}
 		e.follower.Run()
 	}()
 }
@@ -65,17 +77,31 @@ func (e *importEnd) close() {
 // kernel is followed at the loop's pace.
 func (e *importEnd) call(f func(now time.Time) []router.Action) {
 	// Where the loop has ended nobody wants to know any more.
-	_ = e.loop.call(context.Background(), func(now time.Time) { e.loop.driver.carryOut(f(now)) })
+	l := e.d.loop
+	_ = l.call(context.Background(), func(now time.Time) { l.driver.carryOut(f(now)) })
 }
 
 // Devices implements hostnet.Sink.
-func (e *importEnd) Devices(list []hostnet.Device) {
+func (e *importEnd) Devices(list []hostnet.Device) (moved []int) {
 	names := make(map[int]string, len(list))
 	for i := range list {
 		names[list[i].Index] = list[i].Name
 	}
 	e.names = names
+	if e.mirror == nil {
+		return nil
+	}
+	moved = e.mirror.follow(list)
+	if e.d.loop != nil {
+		e.tellHost(list)
+	} else { // it is the first look: the router comes to life with these
+		e.first = list
+	}
+	return moved
 }
+
+// addresses returns the kernel's addresses on a device that is mirrored.
+func (e *importEnd) addresses(device string) []netip.Prefix { return e.mirror.addresses(device) }
 
 // Routes implements hostnet.Sink.
 func (e *importEnd) Routes(changes []hostnet.Change) {
@@ -96,7 +122,7 @@ func (e *importEnd) Routes(changes []hostnet.Change) {
 		k.Hops = e.hops[first:len(e.hops):len(e.hops)]
 		e.batch = append(e.batch, k)
 	}
-	e.call(func(now time.Time) []router.Action { return e.loop.router.KernelRoutes(now, e.batch) })
+	e.call(func(now time.Time) []router.Action { return e.d.loop.router.KernelRoutes(now, e.batch) })
 }
 
 func kernelType(t hostnet.Type) rib.Type {
@@ -111,5 +137,5 @@ func kernelType(t hostnet.Type) rib.Type {
 
 // Status implements hostnet.Sink.
 func (e *importEnd) Status(s hostnet.Status) {
-	e.call(func(now time.Time) []router.Action { return e.loop.router.ImportStatus(now, router.ImportStatus(s)) })
+	e.call(func(now time.Time) []router.Action { return e.d.loop.router.ImportStatus(now, router.ImportStatus(s)) })
 }

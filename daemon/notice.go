@@ -71,7 +71,7 @@ func level(e router.Event) slog.Level {
 			return slog.LevelWarn
 		}
 	case "import":
-		if e.To != "synced" {
+		if e.To != "synced" && e.To != "vrouter" {
 			return slog.LevelWarn
 		}
 	case "interface", "check":

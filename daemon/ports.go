@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"vrouter/config"
@@ -21,7 +22,7 @@ func openPort(c *config.Interface, routerName string, log *slog.Logger) (port.Po
 	case config.AttachPacket:
 		return afpacket.Open(afpacket.Config{
 			Device: c.Device, MAC: c.MAC, MTU: c.MTU, Queues: c.Queues,
-			OwnAddresses: !c.HostAddrs, Log: log,
+			OwnAddresses: !c.HostAddrs, LeaveAlone: c.Mirror, Log: log,
 		})
 	case config.AttachTAP:
 		return tap.Open(tap.Config{
@@ -31,14 +32,60 @@ func openPort(c *config.Interface, routerName string, log *slog.Logger) (port.Po
 	return nil, fmt.Errorf("attach %q is not known", c.Attach)
 }
 
+// watches tell the loop what becomes of the ports' devices.
+type watches struct {
+	mu   sync.Mutex
+	ctx  context.Context // nil: not started yet
+	wake []chan struct{} // by port number: look at its addresses
+}
+
+// start begins with the ports that there are, and returns how to end it all.
+func (w *watches) start(d *process) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.mu.Lock()
+	w.ctx = ctx
+	w.mu.Unlock()
+	w.follow(d)
+	if err := watchKernelAddresses(ctx, func() { w.readdressed(d) }); err != nil {
+		d.log.Error("changes of the kernel's addresses are not seen", "error", err)
+	}
+	return cancel
+}
+
+// follow begins with the ports that have come since it was last called.
+func (w *watches) follow(d *process) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ctx == nil {
+		return
+	}
+	for number := len(w.wake); number < len(d.ports.all()); number++ {
+		c := make(chan struct{}, 1)
+		w.wake = append(w.wake, c)
+		go watchPort(w.ctx, d, uint16(number), c)
+	}
+}
+
+// readdressed has the ports look whose addresses are the kernel's.
+func (w *watches) readdressed(d *process) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for number, c := range w.wake {
+		if d.ports.at(uint16(number)).cfg.HostAddrs {
+			notify(c)
+		}
+	}
+}
+
 // watchPort tells the loop each change of a port's device, beginning with its
 // present state, until ctx ends.
-func watchPort(ctx context.Context, l *loop, number uint16, p port.Port, c *config.Interface, addresses <-chan struct{}) {
-	lent := lending{loop: l, number: number, port: p}
+func watchPort(ctx context.Context, d *process, number uint16, addresses <-chan struct{}) {
+	p := d.ports.at(number).Port
+	lent := lending{loop: d.loop, number: number, port: p}
 	tell := func() {
 		lent.follow()
-		s := portState(p, c, l.log)
-		l.act(func(now time.Time) []router.Action { return l.router.PortChanged(now, number, s) })
+		s := d.portState(number)
+		d.loop.act(func(now time.Time) []router.Action { return d.loop.router.PortChanged(now, number, s) })
 	}
 	tell()
 	for {
@@ -53,7 +100,8 @@ func watchPort(ctx context.Context, l *loop, number uint16, p port.Port, c *conf
 }
 
 // portState returns what the router must know of a port.
-func portState(p port.Port, c *config.Interface, log *slog.Logger) router.PortState {
+func (d *process) portState(number uint16) router.PortState {
+	p := d.ports.at(number)
 	s := p.Status()
 	state := router.PortState{
 		Present: s.Present, Up: s.Present && s.Up, MAC: s.MAC, MTU: s.MTU, Offload: s.Offload,
@@ -62,10 +110,13 @@ func portState(p port.Port, c *config.Interface, log *slog.Logger) router.PortSt
 	if s.Present && !s.Up {
 		state.Problem = "link down"
 	}
-	if c.HostAddrs {
+	switch {
+	case p.cfg.Mirror:
+		state.KernelAddresses = d.imports.addresses(p.cfg.Device)
+	case p.cfg.HostAddrs:
 		var err error
-		if state.KernelAddresses, err = kernelAddresses(c.Device); err != nil {
-			log.Error("the kernel does not tell its addresses", "interface", c.Name, "error", err)
+		if state.KernelAddresses, err = kernelAddresses(p.cfg.Device); err != nil {
+			d.log.Error("the kernel does not tell its addresses", "interface", p.cfg.Name, "error", err)
 		}
 	}
 	return state

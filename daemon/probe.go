@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"vrouter/check"
-	"vrouter/config"
 	"vrouter/dataplane/netstack"
 	"vrouter/program"
 )
@@ -17,10 +16,10 @@ import (
 // the way of the packets that the router forwards; but by the kernel where that
 // keeps the addresses of the interface, and so gets the answers.
 type prober struct {
-	stack      *netstack.Stack
-	egress     func(dst netip.Addr) (port uint16, ok bool)
-	interfaces []config.Interface
-	sequence   atomic.Uint32
+	stack    *netstack.Stack
+	egress   func(dst netip.Addr) (port uint16, ok bool)
+	ports    *portSet
+	sequence atomic.Uint32
 }
 
 // probes are what checks need.
@@ -65,16 +64,17 @@ func (p *prober) connect(ctx context.Context, to netip.AddrPort) (time.Duration,
 // address, where the kernel keeps its addresses.
 func (p *prober) kernels(to netip.Addr) (device string, ok bool) {
 	if to.IsLinkLocalUnicast() && to.Is6() {
-		for i := range p.interfaces {
-			if f := &p.interfaces[i]; f.Name == to.Zone() && f.HostAddrs {
+		for _, a := range p.ports.all() {
+			if f := a.cfg; f.Name == to.Zone() && f.HostAddrs {
 				return f.Device, true
 			}
 		}
 		return "", false
 	}
 	port, ok := p.egress(to)
-	if !ok || !p.interfaces[port].HostAddrs {
+	if !ok {
 		return "", false
 	}
-	return p.interfaces[port].Device, true
+	f := p.ports.at(port).cfg
+	return f.Device, f.HostAddrs
 }

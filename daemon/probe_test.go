@@ -48,10 +48,10 @@ func TestEchoRequestIsWhatRFC792AndRFC4443Say(t *testing.T) {
 func TestKernelSendsTheProbeWhereItKeepsTheAddresses(t *testing.T) {
 	p := &prober{
 		egress: func(dst netip.Addr) (uint16, bool) { return uint16(dst.As4()[3]), dst.As4()[3] < 2 },
-		interfaces: []config.Interface{
-			{Name: "lan", Device: "eth0"}, {Name: "wan", Device: "eth1", HostAddrs: true},
-		},
+		ports:  &portSet{},
 	}
+	p.ports.add(nil, &config.Interface{Name: "lan", Device: "eth0"})
+	p.ports.add(nil, &config.Interface{Name: "wan", Device: "eth1", HostAddrs: true})
 	for _, test := range []struct {
 		to, device string
 	}{
@@ -120,7 +120,7 @@ func TestKernelPingGivesUpWithItsContext(t *testing.T) {
 func TestProbeWithoutARouteFailsAtOnceAndSaysSo(t *testing.T) {
 	r := started(t, onLAN)
 	p := &prober{
-		stack: r.process.local.stack, interfaces: r.process.cfg.Interfaces, egress: egress(&r.process.snapshot),
+		stack: r.process.local.stack, ports: &r.process.ports, egress: egress(&r.process.snapshot),
 	}
 	await(t, "the local stack has its addresses", func() bool {
 		_, err := p.ping(expired(t), netip.MustParseAddr("203.0.113.9"))

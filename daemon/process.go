@@ -45,7 +45,7 @@ type process struct {
 	file     string         // where it was read, for reload
 	log      *slog.Logger
 	listener net.Listener
-	ports    []port.Port
+	ports    portSet
 	snapshot atomic.Pointer[fib.Snapshot]
 	loop     *loop
 	local    *local
@@ -59,9 +59,11 @@ type process struct {
 	checks   *checks
 	bgp      *bgpEnd
 	imports  *importEnd // nil: nothing is imported
+	watches  watches
 
 	reloading sync.Mutex // held by the reload that runs
 
+	closing sync.Mutex // guards closers until close
 	closers []func()
 }
 
@@ -69,7 +71,7 @@ type process struct {
 func open(cfg *config.Config, log *slog.Logger, guard *guardian.Client) (*process, error) {
 	d := &process{cfg: cfg, log: log, events: control.NewEventLog(eventsKept), guard: guard}
 	// The socket comes first: a second vrouter on it must not touch a port.
-	steps := []func() error{d.openSocket, d.openPorts, d.openHooks, d.openLoop, d.openBGP, d.openImport, d.openLocal, d.openChecks, d.openWorkers}
+	steps := []func() error{d.openSocket, d.openPorts, d.openImport, d.openHooks, d.openLoop, d.openBGP, d.openLocal, d.openChecks, d.openWorkers}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			d.close()
@@ -80,7 +82,11 @@ func open(cfg *config.Config, log *slog.Logger, guard *guardian.Client) (*proces
 }
 
 // later adds to what close does.
-func (d *process) later(f func()) { d.closers = append(d.closers, f) }
+func (d *process) later(f func()) {
+	d.closing.Lock()
+	defer d.closing.Unlock()
+	d.closers = append(d.closers, f)
+}
 
 // close undoes what was opened, the last first.
 func (d *process) close() {
@@ -101,25 +107,36 @@ func (d *process) openSocket() error {
 
 func (d *process) openPorts() error {
 	for i := range d.cfg.Interfaces {
-		c := &d.cfg.Interfaces[i]
-		p, err := openPort(c, d.cfg.Router.Name, d.log)
-		if err != nil {
-			return fmt.Errorf("interface %s: %w", c.Name, err)
+		if err := d.openPort(&d.cfg.Interfaces[i]); err != nil {
+			return err
 		}
-		d.ports = append(d.ports, p)
-		d.later(func() {
-			if err := p.Close(); err != nil {
-				d.log.Error("device not given back as it was", "interface", c.Name, "error", err)
-			}
-		})
 	}
+	return nil
+}
+
+// openPort opens the port of an interface, which gets the next number.
+func (d *process) openPort(c *config.Interface) error {
+	p, err := openPort(c, d.cfg.Router.Name, d.log)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", c.Name, err)
+	}
+	d.ports.add(p, c)
+	d.later(func() {
+		if err := p.Close(); err != nil {
+			d.log.Error("device not given back as it was", "interface", c.Name, "error", err)
+		}
+	})
 	return nil
 }
 
 func (d *process) openLoop() error {
 	d.notes = newNotices(d.log, d.events)
 	d.later(d.notes.close)
-	l, err := newLoop(router.New(d.cfg, rand.Uint64()), newClock(), d.log)
+	r := router.New(d.cfg, rand.Uint64())
+	for number, p := range d.ports.all()[len(d.cfg.Interfaces):] {
+		r.SetInterface(time.Time{}, uint16(len(d.cfg.Interfaces)+number), p.cfg)
+	}
+	l, err := newLoop(r, newClock(), d.log)
 	if err != nil {
 		return err
 	}
@@ -135,7 +152,7 @@ func (d *process) openLoop() error {
 	}
 	l.driver = &driver{
 		guard:  d.guard,
-		sender: s, ports: d.ports, clock: l.clock, local: d.local, notes: d.notes,
+		sender: s, ports: &d.ports, clock: l.clock, local: d.local, notes: d.notes,
 		hooks: d.hooks, known: map[string]*config.VRRP{},
 	}
 	l.driver.adopt(d.cfg)
@@ -144,7 +161,7 @@ func (d *process) openLoop() error {
 
 // newSender opens one more way out, which close ends.
 func (d *process) newSender() (*sender, error) {
-	s, err := newSender(d.ports, &d.snapshot, d.loop.queues[dataplane.ClassResolve], d.loop.pending)
+	s, err := newSender(d.ports.all(), &d.snapshot, d.loop.queues[dataplane.ClassResolve], d.loop.pending)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +210,7 @@ func (d *process) openLocal() error {
 // openWorkers spreads the receive queues over the workers.
 func (d *process) openWorkers() error {
 	var inputs []worker.Input
-	for number, p := range d.ports {
+	for number, p := range d.ports.all() {
 		for _, r := range p.Receivers() {
 			inputs = append(inputs, worker.Input{Port: uint16(number), Receiver: r})
 		}
@@ -218,8 +235,8 @@ func (d *process) openWorkers() error {
 // openWorker makes a worker for some receive queues, with a transmit path of
 // its own on each port.
 func (d *process) openWorker(inputs []worker.Input) error {
-	outputs := make([]port.Transmitter, 0, len(d.ports))
-	for _, p := range d.ports {
+	outputs := make([]port.Transmitter, 0, len(d.ports.all()))
+	for _, p := range d.ports.all() {
 		tx, err := p.NewTransmitter()
 		if err != nil {
 			return err
@@ -252,11 +269,11 @@ func (d *process) run(ctx context.Context) error {
 	for _, w := range d.workers {
 		go mourned(d.guard, w.Run)
 	}
-	unwatch := d.watchPorts()
+	unwatch := d.watches.start(d)
 	d.imports.start()
 	d.checks.Set(d.cfg.Checks)
 	server := d.serve()
-	d.log.Info("running", "interfaces", len(d.ports), "virtual_routers", len(d.cfg.VRRP),
+	d.log.Info("running", "interfaces", len(d.ports.all()), "virtual_routers", len(d.cfg.VRRP),
 		"workers", len(d.workers), "engine", d.cfg.Router.Engine, "socket", d.cfg.Control.Socket)
 	d.systemd(sd.SdNotifyReady)
 	d.loop.post(func(time.Time) {
@@ -305,7 +322,7 @@ func (d *process) idle(ctx context.Context) {
 // serve starts the control API and returns how to end it.
 func (d *process) serve() (end func()) {
 	server := control.NewServer(&backend{
-		loop: d.loop, ports: d.ports, workers: d.workers, senders: d.senders,
+		loop: d.loop, ports: &d.ports, workers: d.workers, senders: d.senders,
 		events: d.events, local: d.local, reload: d.reload, bgp: d.bgp,
 	})
 	done := make(chan struct{})
@@ -321,29 +338,6 @@ func (d *process) serve() (end func()) {
 		_ = server.Shutdown(ctx) // who is late is cut off
 		<-done
 	}
-}
-
-// watchPorts tells the loop what becomes of the devices, and returns how to
-// end that.
-func (d *process) watchPorts() (end func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var addresses []chan struct{}
-	for i, p := range d.ports {
-		c := make(chan struct{}, 1)
-		addresses = append(addresses, c)
-		go watchPort(ctx, d.loop, uint16(i), p, &d.cfg.Interfaces[i], c)
-	}
-	err := watchKernelAddresses(ctx, func() {
-		for i, c := range addresses {
-			if d.cfg.Interfaces[i].HostAddrs {
-				notify(c)
-			}
-		}
-	})
-	if err != nil {
-		d.log.Error("changes of the kernel's addresses are not seen", "error", err)
-	}
-	return cancel
 }
 
 // handOver gives up mastership and waits until it is taken, or nobody comes.

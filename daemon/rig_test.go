@@ -74,7 +74,7 @@ func newRig(t testing.TB, text string) *rig {
 	for i := range cfg.Interfaces {
 		p := mem.New(mem.Config{Device: cfg.Interfaces[i].Device, MAC: packet.MAC{2, 0, 0, 0, 1, byte(i)}})
 		r.ports = append(r.ports, p)
-		d.ports = append(d.ports, p)
+		d.ports.add(p, &cfg.Interfaces[i])
 	}
 	for _, step := range []func() error{d.openSocket, d.openHooks, d.openLoop, d.openBGP, d.openLocal, d.openChecks, d.openWorkers} {
 		if err := step(); err != nil {
@@ -164,8 +164,8 @@ func started(t testing.TB, text string) *rig {
 	l := r.process.loop
 	now, _ := l.clock.now()
 	l.driver.carryOut(l.router.Start(now))
-	for i, p := range r.ports {
-		state := portState(p, &r.process.cfg.Interfaces[i], l.log)
+	for i := range r.ports {
+		state := r.process.portState(uint16(i))
 		l.driver.carryOut(l.router.PortChanged(now, uint16(i), state))
 	}
 	return r

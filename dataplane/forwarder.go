@@ -77,7 +77,9 @@ func (w *Forwarder) decide(in uint16, f *packet.Frame) Verdict {
 		}
 		switch to {
 		case toHost:
-			return w.host(in, f, etherType)
+			if v := w.host(in, f, etherType); v.Action != Drop || !p.Transit {
+				return v
+			}
 		case toWatched:
 			return w.flooded(f, etherType)
 		}

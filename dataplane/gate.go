@@ -49,14 +49,15 @@ func (w *Forwarder) gate(p *fib.Port, d []byte) (destination, Reason) {
 
 // host decides on a frame to the device's MAC on a port whose addresses the
 // host's kernel keeps. The kernel has it as well; we need only what answers
-// our own questions, and advertisements of unicast peers.
+// our own questions, and advertisements of unicast peers; and, on a port with
+// Transit, what goes beyond the host, on which decide goes on.
 func (w *Forwarder) host(in uint16, f *packet.Frame, etherType uint16) Verdict {
 	switch etherType {
 	case packet.EtherTypeARP:
 		return punt(ClassARP)
 	case packet.EtherTypeIPv4:
 		ip, ok := packet.ParseIPv4(f.Data[packet.EthernetLen:])
-		if ok && ip.HeaderOK() && isVRRP4(ip) && w.ours(ip.Dst()) {
+		if ok && isVRRP4(ip) && ip.HeaderOK() && w.ours(ip.Dst()) {
 			return w.take(f, len(ip), ClassVRRP)
 		}
 	case packet.EtherTypeIPv6:

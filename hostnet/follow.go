@@ -48,8 +48,9 @@ type Status struct {
 // kernel's changes wait meanwhile, and those of one route become one.
 type Sink interface {
 	// Devices takes all devices, by index, whenever one has changed; it comes
-	// before the routes by them.
-	Devices(list []Device)
+	// before the routes by them. Routes by the devices that it returns are told
+	// anew.
+	Devices(list []Device) (again []int)
 	// Routes takes changes, at most BatchMax, in their order. The slice is the
 	// Follower's.
 	Routes(changes []Change)
@@ -125,6 +126,15 @@ func (f *Follower) Close() {
 			unix.Close(fd)
 		}
 	}
+}
+
+// Look looks at the devices before Run, so that the sink knows them.
+func (f *Follower) Look() error {
+	f.lookAtDevices()
+	if f.status.Problem != "" {
+		return errors.New(f.status.Problem)
+	}
+	return nil
 }
 
 // Run follows the kernel until Stop.
@@ -222,7 +232,7 @@ func (f *Follower) overrun() {
 
 func (f *Follower) notice(m *message) {
 	switch {
-	case m.device != nil, m.address != nil:
+	case m.device != nil, m.address != nil, m.forwards != nil:
 		f.stale = true
 	case m.route != nil:
 		f.view.notice(m)
@@ -257,8 +267,7 @@ func (f *Follower) found(list []Device) {
 		return
 	}
 	f.devices = list
-	f.sink.Devices(list)
-	var moved []int
+	moved := f.sink.Devices(list)
 	for i := range list {
 		d := &list[i]
 		old := find(was, d.Index)
@@ -283,7 +292,7 @@ func (f *Follower) found(list []Device) {
 
 func (d Device) equal(o Device) bool {
 	return d.Index == o.Index && d.Name == o.Name && d.Kind == o.Kind && d.Ethernet == o.Ethernet &&
-		d.MAC == o.MAC && d.MTU == o.MTU && d.Admin == o.Admin && d.Master == o.Master &&
+		d.MAC == o.MAC && d.MTU == o.MTU && d.Admin == o.Admin && d.Master == o.Master && d.Forwards4 == o.Forwards4 && d.Forwards6 == o.Forwards6 &&
 		slices.Equal(d.Addresses, o.Addresses)
 }
 
@@ -298,7 +307,7 @@ func find(list []Device, index int) *Device {
 
 // dumpDevices asks for all devices and addresses; torn: they changed meanwhile.
 func (f *Follower) dumpDevices() (list []Device, torn bool, err error) {
-	err = f.dump(unix.RTM_GETLINK, unix.SizeofIfInfomsg, func(m *message) {
+	err = f.dump(unix.RTM_GETLINK, unix.AF_UNSPEC, unix.SizeofIfInfomsg, func(m *message) {
 		torn = torn || m.torn
 		if m.device != nil {
 			list = append(list, *m.device)
@@ -311,7 +320,7 @@ func (f *Follower) dumpDevices() (list []Device, torn bool, err error) {
 	for i := range list {
 		at[list[i].Index] = i
 	}
-	err = f.dump(unix.RTM_GETADDR, unix.SizeofIfAddrmsg, func(m *message) {
+	err = f.dump(unix.RTM_GETADDR, unix.AF_UNSPEC, unix.SizeofIfAddrmsg, func(m *message) {
 		torn = torn || m.torn
 		if m.address == nil {
 			return
@@ -320,13 +329,41 @@ func (f *Follower) dumpDevices() (list []Device, torn bool, err error) {
 			list[i].Addresses = append(list[i].Addresses, m.address.Address)
 		}
 	})
+	if err == nil {
+		err = f.dumpForwarding(list)
+	}
 	return list, torn, err
 }
 
+// dumpForwarding asks by which devices the kernel forwards. A kernel that does
+// not tell is taken for one that does not.
+func (f *Follower) dumpForwarding(list []Device) error {
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		err := f.dump(unix.RTM_GETNETCONF, family, 4, func(m *message) {
+			if m.forwards == nil {
+				return
+			}
+			for i := range list {
+				switch d := &list[i]; {
+				case d.Index != m.forwards.device && (m.forwards.device != allDevices || !m.forwards.ipv6):
+				case m.forwards.ipv6:
+					d.Forwards6 = d.Forwards6 || m.forwards.on
+				default:
+					d.Forwards4 = m.forwards.on
+				}
+			}
+		})
+		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+			return err
+		}
+	}
+	return nil
+}
+
 // dump asks the kernel and waits for the whole answer.
-func (f *Follower) dump(kind uint16, length int, each func(*message)) error {
+func (f *Follower) dump(kind uint16, family byte, length int, each func(*message)) error {
 	f.devSerial++
-	if err := request(f.device, kind, f.devSerial, unix.AF_UNSPEC, length, 0); err != nil {
+	if err := request(f.device, kind, f.devSerial, family, length, 0); err != nil {
 		return fmt.Errorf("route netlink: look at devices: %w", err)
 	}
 	for done := false; !done; {

@@ -32,10 +32,11 @@ type replica struct {
 	most    int           // changes at once
 }
 
-func (r *replica) Devices(list []Device) {
+func (r *replica) Devices(list []Device) []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.devices = slices.Clone(list)
+	return nil
 }
 
 func (r *replica) Routes(changes []Change) {

@@ -29,6 +29,8 @@ type Device struct {
 	MTU       int        // in bytes, without the Ethernet header
 	Admin     bool       // administratively up
 	Master    int        // index of the bridge, bond, ... that it is part of; 0: none
+	Forwards4 bool       // the kernel forwards IPv4 packets that come in here
+	Forwards6 bool       // and IPv6 packets
 	Addresses []Address  // in the kernel's order: primary ones before secondary ones
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // message is what one message of route netlink says. Exactly one of device,
-// address, route, done, failed and others is set.
+// address, forwards, route, done, failed and others is set.
 type message struct {
 	kind     uint16 // RTM_*
 	gone     bool   // RTM_DEL*
@@ -21,6 +21,7 @@ type message struct {
 	serial   uint32 // of the request that it answers; 0: a notice
 	device   *Device
 	address  *deviceAddress
+	forwards *forwarding
 	route    *tableRoute
 	done     bool       // the dump is at its end
 	failed   unix.Errno // of a request
@@ -81,6 +82,9 @@ func (m *message) parse(b []byte) bool {
 		m.gone = m.kind == unix.RTM_DELADDR
 		m.address = parseAddress(b)
 		return m.address != nil
+	case unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
+		m.forwards = parseForwarding(b)
+		return m.forwards != nil
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		m.gone = m.kind == unix.RTM_DELROUTE
 		m.route = parseRoute(b)
@@ -209,6 +213,42 @@ func familyOf(a netip.Addr) uint8 {
 		return unix.AF_INET6
 	}
 	return unix.AF_UNSPEC
+}
+
+// forwarding is whether the kernel forwards what comes in by a device, or, of
+// IPv6 and by allDevices, by any.
+type forwarding struct {
+	device int
+	ipv6   bool
+	on     bool
+}
+
+// Of <linux/netconf.h>.
+const (
+	netconfIndex           = 1
+	netconfForwarding      = 2
+	netconfForceForwarding = 10 // of one device, for IPv6 (Linux 6.17)
+	allDevices             = -1
+)
+
+// parseForwarding reads struct netconfmsg, one byte and padding, and what
+// follows.
+func parseForwarding(b []byte) *forwarding {
+	if len(b) < 4 || b[0] != unix.AF_INET && b[0] != unix.AF_INET6 {
+		return nil
+	}
+	f := &forwarding{ipv6: b[0] == unix.AF_INET6}
+	attributes(b[4:], func(kind uint16, value []byte) {
+		switch kind {
+		case netconfIndex:
+			f.device = int(int32(number(value)))
+		case netconfForwarding: // of a device, for IPv6, it only says how it is a router
+			f.on = f.on || number(value) != 0 && (!f.ipv6 || f.device == allDevices)
+		case netconfForceForwarding:
+			f.on = f.on || number(value) != 0
+		}
+	})
+	return f
 }
 
 // parseRoute reads struct rtmsg and what follows. Nil: no route that packets

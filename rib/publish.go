@@ -128,12 +128,12 @@ func (t *Table) NextHops() []Neighbor {
 func (c *choice) describe(prefix netip.Prefix) Best {
 	g := c.best.group
 	b := Best{Prefix: prefix, Source: c.best.source, Type: c.best.typ, Metric: c.best.metric, Origin: c.best.origin}
-	switch g.key.kind {
-	case fib.Gateway:
+	switch {
+	case g.key.kind == fib.Gateway:
 		for _, h := range g.content.Hops {
 			b.NextHops = append(b.NextHops, NextHop{h.Port, h.Via, h.Resolved})
 		}
-	case fib.Blackhole, fib.Unreachable:
+	case g.key.kind == fib.Blackhole, g.key.kind == fib.Unreachable, g.key.vias == elsewhere:
 	default:
 		b.NextHops = []NextHop{{Port: g.key.port, Resolved: true}}
 	}

@@ -36,7 +36,8 @@ func (s Source) Distance() uint8 { return [...]uint8{0, 0, 0, 1, 20, 110, 200}[s
 // Type says what a route does with packets.
 type Type uint8
 
-// The types. Routes that are added by Add are of the first three.
+// The types. Routes that are added by Add are of the first three, or LocalType
+// for an address of the host's kernel that is on no port.
 const (
 	Unicast Type = iota
 	Blackhole
@@ -63,8 +64,8 @@ type Via struct {
 // Route is a candidate route.
 type Route struct {
 	Prefix netip.Prefix // masked
-	Source Source       // Static, BGP, Imported
-	Type   Type         // Unicast, Blackhole, Unreachable
+	Source Source       // Static, BGP, Imported; Local for LocalType
+	Type   Type         // Unicast, Blackhole, Unreachable, LocalType
 	Metric uint32       // lower wins within a Source
 	Origin uint8        // Imported: who has put it into the kernel (RTPROT_*); carried along
 	Via    []Via        // Unicast: the next hops, at most fib.MaxHops; several are equal-cost

@@ -82,6 +82,8 @@ func (t *Table) Add(r Route) {
 		c.group = t.group(groupKey{kind: fib.Blackhole}, nil)
 	case r.Type == Unreachable:
 		c.group = t.group(groupKey{kind: fib.Unreachable}, nil)
+	case r.Type == LocalType:
+		c.group = t.group(groupKey{kind: fib.Foreign, vias: elsewhere}, nil)
 	case len(r.Via) == 1 && !r.Via[0].Addr.IsValid():
 		c.group = t.group(groupKey{kind: fib.Connected, port: r.Via[0].Port}, nil)
 	default:
@@ -107,6 +109,9 @@ func (t *Table) Remove(source Source, prefix netip.Prefix) {
 	t.settle()
 	t.removeIf(prefix.Masked(), func(c candidate) bool { return c.source == source })
 }
+
+// elsewhere marks the group of the host's addresses that are on no port.
+const elsewhere = "host"
 
 // RemoveMetric removes the candidate of a prefix from a source with a metric.
 func (t *Table) RemoveMetric(source Source, prefix netip.Prefix, metric uint32) {

@@ -3,9 +3,11 @@ package router
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
+	"vrouter/config"
 	"vrouter/rib"
 )
 
@@ -40,11 +42,83 @@ type ImportStatus struct {
 	Problem  string // why the kernel is not followed now
 }
 
+// vacant is the interface of a port that has none at the moment.
+var vacant = &config.Interface{HostAddrs: true}
+
+// SetInterface gives a port an interface that is not the configuration's, as of
+// a device of the host's; one without a name is none. The number is that of a
+// port that had one so before, or the next one.
+func (r *Router) SetInterface(now time.Time, port uint16, c *config.Interface) []Action {
+	if !r.started {
+		r.ifaces = append(r.ifaces, newIface(port, c))
+		return nil
+	}
+	r.begin(now)
+	if int(port) == len(r.ifaces) {
+		r.ifaces = append(r.ifaces, newIface(port, vacant))
+	}
+	f := r.ifaces[port]
+	if f.state.Up {
+		r.interfaceDown(now, f, "the device has gone")
+		r.event(now, Event{Kind: "interface", Name: f.cfg.Name, From: "up", To: "down", Reason: "the device has gone"})
+	}
+	r.readdress(f, nil)
+	f.cfg, f.state = c, PortState{Problem: notOpened}
+	r.membership(f)
+	r.dirty, r.localDirty, r.unsettled = true, true, true
+	r.bgp.stale = true
+	return r.end(now)
+}
+
+// hostMetric tells the host's addresses from those of interfaces, which have 0.
+const hostMetric = 1
+
+// HostAddresses takes the addresses of the host that are on none of the router's
+// interfaces: packets to them are the kernel's.
+func (r *Router) HostAddresses(now time.Time, list []netip.Addr) []Action {
+	r.begin(now)
+	for _, a := range r.imports.host {
+		if !slices.Contains(list, a) {
+			r.table.RemoveMetric(rib.Local, netip.PrefixFrom(a, a.BitLen()), hostMetric)
+			r.dirty = true
+		}
+	}
+	for _, a := range list {
+		if !slices.Contains(r.imports.host, a) && !a.IsLinkLocalUnicast() && !a.IsLoopback() {
+			r.table.Add(rib.Route{Prefix: netip.PrefixFrom(a, a.BitLen()), Source: rib.Local, Type: rib.LocalType, Metric: hostMetric})
+			r.dirty = true
+		}
+	}
+	r.imports.host = slices.Clone(list)
+	return r.end(now)
+}
+
+// KernelForwards says why the host's kernel forwards what comes to the devices
+// that it shares with the router; empty: it does not. While it does the router
+// leaves that to it.
+func (r *Router) KernelForwards(now time.Time, why string) []Action {
+	r.begin(now)
+	if was := r.imports.yields; was != why {
+		r.imports.yields = why
+		who := func(why string) string {
+			if why == "" {
+				return "vrouter"
+			}
+			return "kernel"
+		}
+		r.event(now, Event{Kind: "import", Name: "forwarding", From: who(was), To: who(why), Reason: why})
+		r.dirty = true
+	}
+	return r.end(now)
+}
+
 // importing is what the router knows of its host's routes.
 type importing struct {
 	status   ImportStatus
 	changes  uint64 // that were taken
 	unusable uint64 // of these, routes with no next hop on an interface of the router
+	host     []netip.Addr
+	yields   string // why the kernel forwards in the place of the router; empty: it does not
 }
 
 func (i *importing) counters(m map[string]uint64) {
@@ -77,8 +151,12 @@ func (r *Router) learnKernel(k *KernelRoute) {
 	if k.Type == rib.Unicast {
 		if route.Via = r.kernelVias(k.Hops); len(route.Via) == 0 {
 			r.imports.unusable++
-			r.table.RemoveMetric(rib.Imported, k.Prefix, k.Metric)
-			return
+			if !r.cfg.Import.Mirror {
+				r.table.RemoveMetric(rib.Imported, k.Prefix, k.Metric)
+				return
+			}
+			// A packet must not take a less specific way than the kernel's.
+			route.Type = rib.Unreachable
 		}
 	}
 	r.table.Add(route)

@@ -48,7 +48,7 @@ func (r *Router) publish() []Action {
 	for _, f := range r.ifaces {
 		s.Ports = append(s.Ports, fib.Port{
 			Name: f.cfg.Name, Up: f.state.Up, MAC: f.state.MAC, MTU: f.state.MTU,
-			Offload: f.state.Offload, Owns: f.owns(),
+			Offload: f.state.Offload, Owns: f.owns(), Transit: f.cfg.Mirror && f.cfg.HostAddrs && r.imports.yields == "",
 			Addr4: f.errorSource(false), Addr6: f.errorSource(true),
 		})
 	}

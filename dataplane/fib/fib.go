@@ -76,6 +76,9 @@ type Port struct {
 	// Owns is false with addresses = "host": frames to MAC are the kernel's and
 	// are ignored here; only virtual MACs are ours.
 	Owns bool
+	// Transit is set, without Owns, where frames to MAC whose packets go beyond
+	// the host are forwarded all the same: its kernel does not.
+	Transit bool
 	// Masters4 and Masters6 are the VRIDs of which this router is Master on
 	// this port, as bit sets: bit v%64 of word v/64.
 	Masters4, Masters6 [4]uint64

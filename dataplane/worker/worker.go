@@ -50,8 +50,11 @@ type Worker struct {
 	stopping atomic.Bool    // for a worker that never comes to wait
 	bridges  map[int32]bool // eventfds that stand for receivers without descriptor
 	batch    [port.BatchMax]packet.Frame
-	out      [][]*packet.Frame // by port number: waiting for flush
-	now      int64             // CLOCK_BOOTTIME of the current batch, ns
+	inputs   atomic.Pointer[[]Input]
+	outputs  atomic.Pointer[[]port.Transmitter] // by port number
+	to       []port.Transmitter                 // outputs, as of the current batch
+	out      [][]*packet.Frame                  // by port number: waiting for flush
+	now      int64                              // CLOCK_BOOTTIME of the current batch, ns
 	spinner  spinner
 	load     load
 	done     chan struct{}
@@ -65,10 +68,9 @@ func New(cfg Config) (*Worker, error) {
 	}
 	// Nothing has come yet: it sleeps at first.
 	w.spinner = spinner{most: cfg.BusyPoll, gap: 2 * cfg.BusyPoll}
-	w.out = make([][]*packet.Frame, len(cfg.Outputs))
-	for i := range w.out {
-		w.out[i] = make([]*packet.Frame, 0, port.BatchMax)
-	}
+	w.inputs.Store(&cfg.Inputs)
+	w.outputs.Store(&cfg.Outputs)
+	w.reach(cfg.Outputs)
 	w.load.began = time.Now()
 	var err error
 	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -88,10 +90,14 @@ func New(cfg Config) (*Worker, error) {
 
 // watch registers the stop signal and all receive queues with epoll.
 func (w *Worker) watch() error {
-	fds := []int{w.stop}
+	if err := w.register(w.stop); err != nil {
+		return err
+	}
 	for _, in := range w.cfg.Inputs {
 		if fd := in.Receiver.FD(); fd >= 0 {
-			fds = append(fds, fd)
+			if err := w.register(fd); err != nil {
+				return err
+			}
 			continue
 		}
 		waiter, ok := in.Receiver.(port.Waiter)
@@ -104,13 +110,18 @@ func (w *Worker) watch() error {
 		}
 		w.bridges[int32(fd)] = true
 		go w.bridge(waiter, fd)
-		fds = append(fds, fd)
-	}
-	for _, fd := range fds {
-		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
-		if err := unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
-			return fmt.Errorf("worker: epoll add: %w", err)
+		if err := w.register(fd); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// register has epoll report a descriptor.
+func (w *Worker) register(fd int) error {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
+	if err := unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return fmt.Errorf("worker: epoll add: %w", err)
 	}
 	return nil
 }
@@ -205,8 +216,9 @@ func (w *Worker) Stop() {
 // round serves each input once and reports whether there was anything.
 func (w *Worker) round() bool {
 	any := false
-	for i := range w.cfg.Inputs {
-		in := &w.cfg.Inputs[i]
+	inputs := *w.inputs.Load()
+	for i := range inputs {
+		in := &inputs[i]
 		n, err := in.Receiver.Receive(w.batch[:])
 		if err != nil || n == 0 {
 			continue
@@ -223,6 +235,10 @@ func (w *Worker) serve(in uint16, frames []packet.Frame) {
 	w.now = BootTime()
 	w.load.served.Store(w.now)
 	w.forward.Begin(w.cfg.Snapshot.Load(), w.now)
+	// After the snapshot: a port is in it only when there is a way out by it.
+	if outputs := *w.outputs.Load(); len(outputs) != len(w.to) {
+		w.reach(outputs)
+	}
 	sent := 0
 	for i := range frames {
 		f := &frames[i]
@@ -257,7 +273,7 @@ func (w *Worker) flush() {
 		if len(w.out[p]) == 0 {
 			continue
 		}
-		w.cfg.Outputs[p].Transmit(w.out[p])
+		w.to[p].Transmit(w.out[p])
 		w.out[p] = w.out[p][:0]
 	}
 }
@@ -289,7 +305,7 @@ func (w *Worker) Counters() dataplane.Counters { return w.forward.Counters() }
 
 // Output returns the transmit path to a port, whose Stats any goroutine may
 // read.
-func (w *Worker) Output(number int) port.Transmitter { return w.cfg.Outputs[number] }
+func (w *Worker) Output(number int) port.Transmitter { return (*w.outputs.Load())[number] }
 
 // Behind reports whether frames wait in a receive queue although the worker has
 // read none for the given time, in nanoseconds: it does not get to run. Safe from
@@ -298,8 +314,8 @@ func (w *Worker) Behind(most int64) bool {
 	if BootTime()-w.load.served.Load() <= most {
 		return false
 	}
-	for i := range w.cfg.Inputs {
-		fd := w.cfg.Inputs[i].Receiver.FD()
+	for _, in := range *w.inputs.Load() {
+		fd := in.Receiver.FD()
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} // a negative one is ignored
 		if n, err := unix.Poll(fds, 0); err == nil && n > 0 && fds[0].Revents&unix.POLLIN != 0 {
 			return true

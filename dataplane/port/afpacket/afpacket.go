@@ -17,7 +17,7 @@ import (
 
 // Config describes a port on an existing network device.
 type Config struct {
-	Device string
+	Device string // empty: none yet, see SetDevice
 	// MAC is the port's address. It is not set on the device: frames to it are
 	// asked for beside the device's own. Zero: the device's own.
 	MAC packet.MAC
@@ -30,7 +30,10 @@ type Config struct {
 	// OwnAddresses keeps the kernel's network stack off the device while the
 	// port is open: the router alone answers and sends there.
 	OwnAddresses bool
-	Log          *slog.Logger // nil: no log
+	// LeaveAlone leaves the device as it is: it is not set up, and a port on a
+	// device that is down waits for it.
+	LeaveAlone bool
+	Log        *slog.Logger // nil: no log
 }
 
 // retry is how long a port waits before it tries again to open a device that
@@ -44,7 +47,8 @@ const offload = packet.OffloadCsum | packet.OffloadTSO4 | packet.OffloadTSO6 | p
 // Port is a network device, opened by packet sockets. It implements port.Port.
 type Port struct {
 	cfg     Config
-	log     *slog.Logger
+	base    *slog.Logger
+	log     *slog.Logger // base with the device
 	net     *kernel.Net
 	watch   *kernel.Watcher
 	ended   chan struct{}
@@ -78,7 +82,8 @@ func Open(cfg Config) (*Port, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
-	p.log = p.log.With("device", cfg.Device)
+	p.base = p.log
+	p.log = p.base.With("device", cfg.Device)
 	err := p.open()
 	if err != nil {
 		p.release()
@@ -169,6 +174,11 @@ func (p *Port) lost(err error) {
 // sync looks at the device and makes the port agree with it. An error means
 // that the device is there but could not be opened.
 func (p *Port) sync() error {
+	if p.cfg.Device == "" {
+		p.detach()
+		p.setStatus(port.Status{Err: "no device"})
+		return nil
+	}
 	link, found, err := p.net.Link(p.cfg.Device)
 	if p.device != nil && (!found || link.Index != p.device.index) {
 		p.detach()
@@ -209,6 +219,22 @@ func (p *Port) setStatus(s port.Status) {
 	case p.changed <- struct{}{}:
 	default:
 	}
+}
+
+// SetDevice puts the port onto another device of its namespace; empty: none. It
+// is for ports with LeaveAlone, which have nothing to give back.
+func (p *Port) SetDevice(name string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return os.ErrClosed
+	}
+	if p.cfg.Device == name {
+		return nil
+	}
+	p.detach()
+	p.cfg.Device, p.found, p.log = name, kernel.Link{}, p.base.With("device", name)
+	return p.net.Do(p.sync)
 }
 
 // Receivers implements port.Port.
@@ -304,6 +330,9 @@ func (p *Port) Close() error {
 // restore gives the device back as it was found. What the port does not have
 // to undo is gone with its sockets.
 func (p *Port) restore() error {
+	if p.cfg.LeaveAlone {
+		return nil
+	}
 	link, found, err := p.net.Link(p.cfg.Device)
 	if err != nil || !found || link.Index != p.found.Index {
 		return err // another device, or none: nothing of ours on it

@@ -61,7 +61,7 @@ func (p *Port) openDevice(d *device, link *kernel.Link) (err error) {
 			return kernel.Permission(fmt.Sprintf("set MTU %d", p.cfg.MTU), err)
 		}
 	}
-	if !link.Admin {
+	if !link.Admin && !p.cfg.LeaveAlone {
 		if err := p.net.SetAdmin(d.index, true); err != nil {
 			return kernel.Permission("set the device up", err)
 		}

@@ -26,10 +26,13 @@ const (
 type batch struct {
 	b        []byte
 	messages uint32
+	family   byte // of tables
 }
 
-func newBatch() *batch {
-	m := &batch{}
+func newBatch() *batch { return newFamilyBatch(unix.NFPROTO_NETDEV) }
+
+func newFamilyBatch(family byte) *batch {
+	m := &batch{family: family}
 	m.begin(unix.NFNL_MSG_BATCH_BEGIN, unix.NLM_F_REQUEST, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
 	return m
 }
@@ -52,10 +55,9 @@ func (m *batch) end(at int) {
 	binary.NativeEndian.PutUint32(m.b[at:], uint32(len(m.b)-at))
 }
 
-// message adds an nf_tables message of the netdev family; fill adds its
-// attributes.
+// message adds an nf_tables message; fill adds its attributes.
 func (m *batch) message(kind, flags uint16, fill func()) {
-	at := m.begin(unix.NFNL_SUBSYS_NFTABLES<<8|kind, unix.NLM_F_REQUEST|unix.NLM_F_ACK|flags, unix.NFPROTO_NETDEV, 0)
+	at := m.begin(unix.NFNL_SUBSYS_NFTABLES<<8|kind, unix.NLM_F_REQUEST|unix.NLM_F_ACK|flags, m.family, 0)
 	fill()
 	m.end(at)
 }
@@ -116,27 +118,45 @@ func (m *batch) dropAll(table, chain, device string, hook uint32) {
 
 // exceptMark adds a rule to a chain: accept frames with a mark.
 func (m *batch) exceptMark(table, chain string, mark uint32) {
+	m.rule(table, chain, func() {
+		m.meta(unix.NFT_META_MARK)
+		m.compare(cmpEqual, binary.NativeEndian.AppendUint32(nil, mark))
+		m.verdict(verdictOK)
+	})
+}
+
+// rule adds a rule to the end of a chain; fill adds its expressions.
+func (m *batch) rule(table, chain string, fill func()) {
 	m.message(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, func() {
 		m.text(unix.NFTA_RULE_TABLE, table)
 		m.text(unix.NFTA_RULE_CHAIN, chain)
-		m.nested(unix.NFTA_RULE_EXPRESSIONS, func() {
-			m.expression("meta", func() {
-				m.number(unix.NFTA_META_KEY, unix.NFT_META_MARK)
-				m.number(unix.NFTA_META_DREG, unix.NFT_REG_1)
-			})
-			m.expression("cmp", func() {
-				m.number(unix.NFTA_CMP_SREG, unix.NFT_REG_1)
-				m.number(unix.NFTA_CMP_OP, cmpEqual)
-				m.nested(unix.NFTA_CMP_DATA, func() {
-					m.attribute(unix.NFTA_DATA_VALUE, binary.NativeEndian.AppendUint32(nil, mark))
-				})
-			})
-			m.expression("immediate", func() {
-				m.number(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT)
-				m.nested(unix.NFTA_IMMEDIATE_DATA, func() {
-					m.nested(unix.NFTA_DATA_VERDICT, func() { m.number(unix.NFTA_VERDICT_CODE, verdictOK) })
-				})
-			})
+		m.nested(unix.NFTA_RULE_EXPRESSIONS, fill)
+	})
+}
+
+// meta loads something about the packet into the first register.
+func (m *batch) meta(key uint32) {
+	m.expression("meta", func() {
+		m.number(unix.NFTA_META_KEY, key)
+		m.number(unix.NFTA_META_DREG, unix.NFT_REG_1)
+	})
+}
+
+// compare ends the rule unless the first register compares so with a value.
+func (m *batch) compare(op uint32, value []byte) {
+	m.expression("cmp", func() {
+		m.number(unix.NFTA_CMP_SREG, unix.NFT_REG_1)
+		m.number(unix.NFTA_CMP_OP, op)
+		m.nested(unix.NFTA_CMP_DATA, func() { m.attribute(unix.NFTA_DATA_VALUE, value) })
+	})
+}
+
+// verdict ends the chain.
+func (m *batch) verdict(code uint32) {
+	m.expression("immediate", func() {
+		m.number(unix.NFTA_IMMEDIATE_DREG, unix.NFT_REG_VERDICT)
+		m.nested(unix.NFTA_IMMEDIATE_DATA, func() {
+			m.nested(unix.NFTA_DATA_VERDICT, func() { m.number(unix.NFTA_VERDICT_CODE, code) })
 		})
 	})
 }

@@ -1,0 +1,250 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"vrouter/config"
+	"vrouter/dataplane/port/afpacket"
+	"vrouter/dataplane/port/kernel"
+	"vrouter/dataplane/worker"
+	"vrouter/hostnet"
+	"vrouter/router"
+)
+
+// mirror makes an interface of every Ethernet device that the kernel has. A port
+// number whose device has gone is kept for the next one: ports never close while
+// workers run.
+type mirror struct {
+	d   *process
+	net *kernel.Net // where devices are opened
+
+	own   map[int]*afpacket.Port // by number: the ports that the mirror has opened
+	spare []uint16               // of these, numbers without a device
+
+	alone   *kernel.NoTransit // the kernel is kept from forwarding
+	refused string            // why that failed, so that the kernel forwards
+
+	mu   sync.Mutex
+	have map[string][]netip.Prefix // by device: its addresses in the kernel
+}
+
+func newMirror(d *process) (*mirror, error) {
+	n, err := kernel.Here()
+	if err != nil {
+		return nil, err
+	}
+	return &mirror{d: d, net: n, own: map[int]*afpacket.Port{}, have: map[string][]netip.Prefix{}}, nil
+}
+
+func (m *mirror) close() {
+	if m.alone != nil {
+		m.alone.Close()
+	}
+	m.net.Close()
+}
+
+// sysctls are what has the kernel not forward.
+const sysctls = "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0"
+
+// forbid keeps the kernel from forwarding what this router forwards, where it
+// would: each packet would arrive twice. Where that cannot be had the router
+// stands back for as long.
+func (m *mirror) forbid(list []hostnet.Device) {
+	forwards := slices.ContainsFunc(list, func(d hostnet.Device) bool {
+		return mirrored(&d) && (d.Forwards4 || d.Forwards6)
+	})
+	refused := ""
+	if forwards && m.alone == nil {
+		err := m.net.Do(func() (err error) {
+			m.alone, err = kernel.ForbidTransit()
+			return err
+		})
+		if err != nil {
+			m.alone = nil
+			refused = fmt.Sprintf("the kernel forwards, and cannot be kept from it (%v): %s", err, sysctls)
+		} else {
+			m.d.log.Info("the kernel is kept from forwarding while this router does")
+		}
+	}
+	m.refused = refused
+	if m.d.loop != nil {
+		m.d.imports.call(func(now time.Time) []router.Action { return m.d.loop.router.KernelForwards(now, refused) })
+	}
+}
+
+// addresses returns the kernel's addresses on a device.
+func (m *mirror) addresses(device string) []netip.Prefix {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.have[device]
+}
+
+// mirrored reports whether a device is to be an interface. One that is part of
+// another (a bridge's or bond's port) is not: its frames are the other's. The
+// host TAPs are ways into the kernel.
+func mirrored(d *hostnet.Device) bool {
+	return d.Ethernet && d.Master == 0 && !strings.HasPrefix(d.Name, "vr-")
+}
+
+// follow brings the interfaces in step with the devices, and returns the indices
+// of those that have become an interface or ceased to be one.
+func (m *mirror) follow(list []hostnet.Device) (moved []int) {
+	m.forbid(list) // before the first frame is forwarded twice
+	have := map[string][]netip.Prefix{}
+	wanted := map[string]bool{}
+	for i := range list {
+		d := &list[i]
+		if wanted[d.Name] = mirrored(d); wanted[d.Name] {
+			have[d.Name] = usable(d)
+		}
+	}
+	m.mu.Lock()
+	m.have = have
+	m.mu.Unlock()
+
+	taken := map[string]bool{}
+	for number, p := range m.d.ports.all() {
+		name := p.cfg.Device
+		if m.own[number] == nil || name == "" {
+			taken[name] = true // an interface of the configuration
+			continue
+		}
+		if taken[name] = wanted[name]; !wanted[name] {
+			m.vacate(number)
+			moved = append(moved, index(list, name))
+		}
+	}
+	for i := range list {
+		d := &list[i]
+		if !wanted[d.Name] || taken[d.Name] {
+			continue
+		}
+		if err := m.occupy(d.Name); err != nil {
+			m.d.log.Error("a device is not mirrored", "device", d.Name, "error", err)
+			continue
+		}
+		moved = append(moved, d.Index)
+	}
+	m.d.watches.readdressed(m.d)
+	return moved
+}
+
+// index returns the index of a named device, 0 where there is none.
+func index(list []hostnet.Device, name string) int {
+	i := slices.IndexFunc(list, func(d hostnet.Device) bool { return d.Name == name })
+	if i < 0 {
+		return 0
+	}
+	return list[i].Index
+}
+
+// usable returns the addresses of a device that are in use.
+func usable(d *hostnet.Device) (list []netip.Prefix) {
+	for _, a := range d.Addresses {
+		if !a.Tentative {
+			list = append(list, a.Prefix)
+		}
+	}
+	return list
+}
+
+// vacant is the interface of a port number that has no device.
+var vacant = &config.Interface{Attach: config.AttachPacket, Queues: 1, HostAddrs: true, Mirror: true}
+
+// vacate takes the device from a port.
+func (m *mirror) vacate(number int) {
+	if err := m.own[number].SetDevice(""); err != nil {
+		m.d.log.Error("a device is not released", "error", err)
+	}
+	m.tell(number, vacant)
+	m.spare = append(m.spare, uint16(number))
+}
+
+// occupy makes an interface of a device.
+func (m *mirror) occupy(name string) error {
+	for _, p := range m.d.ports.all() {
+		if p.cfg.Name == name {
+			return fmt.Errorf("an interface of the configuration has the name %q: give it another one", name)
+		}
+	}
+	c := *vacant
+	c.Name, c.Device = name, name
+	if n := len(m.spare); n > 0 {
+		number := int(m.spare[n-1])
+		m.spare = m.spare[:n-1]
+		m.tell(number, &c)
+		return m.own[number].SetDevice(name)
+	}
+	number := len(m.d.ports.all())
+	if err := m.net.Do(func() error { return m.d.openPort(&c) }); err != nil {
+		return err
+	}
+	p := m.d.ports.at(uint16(number))
+	m.own[number] = p.Port.(*afpacket.Port)
+	if m.d.loop == nil {
+		return nil // workers and senders will find it
+	}
+	if err := m.d.reach(uint16(number)); err != nil {
+		return err
+	}
+	m.tell(number, &c)
+	m.d.watches.follow(m.d)
+	return nil
+}
+
+// tell gives a port number its interface.
+func (m *mirror) tell(number int, c *config.Interface) {
+	m.d.ports.set(uint16(number), c)
+	if m.d.loop != nil {
+		m.d.imports.call(func(now time.Time) []router.Action {
+			return m.d.loop.router.SetInterface(now, uint16(number), c)
+		})
+	}
+}
+
+// reach gives all who send a way out by a new port, and a worker its frames.
+func (d *process) reach(number uint16) error {
+	p := d.ports.at(number)
+	for _, s := range d.senders {
+		if err := s.reach(p); err != nil {
+			return err
+		}
+	}
+	least := d.workers[0]
+	for _, w := range d.workers {
+		tx, err := p.NewTransmitter()
+		if err != nil {
+			return err
+		}
+		d.later(func() { _ = tx.Close() }) // nothing of it is used any more
+		w.AddOutput(tx)
+		if w.Inputs() < least.Inputs() {
+			least = w
+		}
+	}
+	for _, r := range p.Receivers() {
+		if err := least.AddInput(worker.Input{Port: number, Receiver: r}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellHost tells the router the addresses of the host that are on no interface:
+// of the loopback device, of tunnels.
+func (e *importEnd) tellHost(list []hostnet.Device) {
+	var addresses []netip.Addr
+	for i := range list {
+		if !mirrored(&list[i]) {
+			for _, p := range usable(&list[i]) {
+				addresses = append(addresses, p.Addr())
+			}
+		}
+	}
+	e.call(func(now time.Time) []router.Action { return e.d.loop.router.HostAddresses(now, addresses) })
+}

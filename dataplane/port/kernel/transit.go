@@ -1,0 +1,75 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// NoTransit keeps the kernel from forwarding: of what comes in by Ethernet
+// devices, only what is addressed to the host goes further than the device. It
+// is an nf_tables table that belongs to our netlink socket, so the kernel
+// forwards again as soon as the process is gone, however it ends; the sysctls
+// stay as they are.
+type NoTransit struct{ fd int }
+
+const (
+	transitTable = "vrouter-transit"
+	transitChain = "prerouting"
+	cmpUnequal   = 1    // NFT_CMP_NEQ
+	etherType    = 1    // ARPHRD_ETHER
+	beforeAll    = -450 // before defragmentation (NF_IP_PRI_CONNTRACK_DEFRAG is -400)
+)
+
+// ForbidTransit makes one in the calling thread's namespace. Fragments are
+// judged one by one, so nothing is put together that is not for the host.
+func ForbidTransit() (*NoTransit, error) {
+	fd, err := nfnetlink()
+	if err != nil {
+		return nil, Permission("keep the kernel from forwarding", err)
+	}
+	m := newFamilyBatch(unix.NFPROTO_INET)
+	m.table(transitTable, tableOwned)
+	m.chain()
+	m.rule(transitTable, transitChain, func() {
+		m.meta(unix.NFT_META_IIFTYPE)
+		m.compare(cmpUnequal, binary.NativeEndian.AppendUint16(nil, etherType))
+		m.verdict(verdictOK)
+	})
+	for _, kind := range []uint32{unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_MULTICAST} {
+		m.rule(transitTable, transitChain, func() {
+			m.expression("fib", func() {
+				m.number(unix.NFTA_FIB_DREG, unix.NFT_REG_1)
+				m.number(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
+				m.number(unix.NFTA_FIB_FLAGS, unix.NFTA_FIB_F_DADDR)
+			})
+			m.compare(cmpEqual, binary.NativeEndian.AppendUint32(nil, kind))
+			m.verdict(verdictOK)
+		})
+	}
+	m.rule(transitTable, transitChain, func() { m.verdict(policyDrop) })
+	if err := m.send(fd); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("nf_tables: %w", err)
+	}
+	return &NoTransit{fd}, nil
+}
+
+// chain adds the base chain.
+func (m *batch) chain() {
+	priority := int32(beforeAll)
+	m.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, func() {
+		m.text(unix.NFTA_CHAIN_TABLE, transitTable)
+		m.text(unix.NFTA_CHAIN_NAME, transitChain)
+		m.nested(unix.NFTA_CHAIN_HOOK, func() {
+			m.number(unix.NFTA_HOOK_HOOKNUM, unix.NF_INET_PRE_ROUTING)
+			m.number(unix.NFTA_HOOK_PRIORITY, uint32(priority))
+		})
+		m.number(unix.NFTA_CHAIN_POLICY, verdictOK)
+		m.text(unix.NFTA_CHAIN_TYPE, "filter")
+	})
+}
+
+// Close lets the kernel forward again.
+func (n *NoTransit) Close() { unix.Close(n.fd) }
