@@ -75,6 +75,8 @@ func (p *prober) kernels(to netip.Addr) (device string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	f := p.ports.at(port).cfg
-	return f.Device, f.HostAddrs
+	if f := p.ports.at(port).cfg; f.HostAddrs {
+		return f.Device, true
+	}
+	return "", false
 }

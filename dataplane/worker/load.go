@@ -99,10 +99,10 @@ func (w *Worker) Load() Load {
 // Lost returns the frames that were lost on this worker's receive queues, and on
 // its transmit paths; safe from any goroutine while these are open.
 func (w *Worker) Lost() (received, sent uint64) {
-	for i := range w.cfg.Inputs {
-		received += w.cfg.Inputs[i].Receiver.Stats().Dropped()
+	for _, in := range *w.inputs.Load() {
+		received += in.Receiver.Stats().Dropped()
 	}
-	for _, out := range w.cfg.Outputs {
+	for _, out := range *w.outputs.Load() {
 		sent += out.Stats().Dropped()
 	}
 	return received, sent
