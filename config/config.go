@@ -148,10 +148,10 @@ type Route struct {
 
 // NextHop is a neighbouring router and the interface that leads to it: the
 // one that the file names ("fe80::1%wan"), else the one that has a prefix
-// with the address.
+// with the address; without one, the route to the address.
 type NextHop struct {
 	Address   netip.Addr // without a zone
-	Interface string     // the name of one of Config.Interfaces
+	Interface string     // the name of one of Config.Interfaces; empty: a route leads to it
 }
 
 // Interface returns the interface with a name. It points into the Config.
@@ -200,6 +200,7 @@ func (c *checker) config(raw *rawConfig) *Config {
 	all.mirror = raw.Import.Mirror.Value
 	cfg.VRRP = c.virtualRouters(raw.VRRP, all)
 	c.advertised(raw.Interface, all, cfg.VRRP)
+	all.elsewhere = elsewhere(raw)
 	cfg.Routes = c.routes(raw.Route, all, cfg.VRRP)
 
 	var checked names

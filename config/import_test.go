@@ -55,3 +55,27 @@ via = ["203.0.113.9%eth1"]
 	checkError(t, "[import]\nmirror = true\n[[vrrp]]\nname = \"a\"\nvrid = 1\naddresses = [\"192.0.2.1\"]\ninterface = \"a-device-with-a-long-name\"\n",
 		"interface \"a-device-with-a-long-name\" has 25 characters; Linux device names have at most 15")
 }
+
+// A next hop that is on no link is fine where a route may lead to it.
+func TestANextHopBehindAnotherRoute(t *testing.T) {
+	const lan = "[[interface]]\nname = \"lan\"\ndevice = \"eth1\"\naddresses = [\"192.0.2.2/24\"]\n"
+	const far = "[[route]]\nto = \"10.0.0.0/8\"\nvia = [\"172.16.0.1\"]\n"
+	route := func(to string) string { return "[[route]]\nto = \"" + to + "\"\nvia = [\"192.0.2.9\"]\n" }
+	for _, text := range []string{
+		lan + far + route("172.16.0.0/24"),
+		lan + route("172.16.0.0/24") + far,
+		lan + far + "[import]\nkernel_table = 254\n",
+		"[import]\nmirror = true\n" + far,
+	} {
+		cfg := mustParse(t, text)
+		for _, r := range cfg.Routes {
+			if want := r.To.String() == "10.0.0.0/8"; (r.Via[0].Interface == "") != want {
+				t.Errorf("%q: %+v", text, r)
+			}
+		}
+	}
+	for _, other := range []string{"", route("0.0.0.0/0"), route("172.17.0.0/16")} {
+		checkError(t, lan+far+other, "via 172.16.0.1 is in no prefix of an interface; write a router's address on a link of this one, or a [[route]] to it")
+	}
+	checkError(t, lan+"[[route]]\nto = \"10.0.0.0/8\"\nvia = [\"10.0.0.1\"]\n", "via 10.0.0.1 is in no prefix of an interface")
+}

@@ -32,6 +32,9 @@ type interfaces struct {
 	byName map[string]*iface
 	// uncertain is set where some interface's addresses are not all known.
 	uncertain bool
+	// elsewhere reports whether routes but that to a prefix may lead to an address
+	// that is in no prefix of an interface.
+	elsewhere func(a netip.Addr, to netip.Prefix) bool
 	// mirror is set where every device of the host is an interface: one that
 	// another table names is added to the list.
 	mirror bool

@@ -106,6 +106,9 @@ func (c *checker) nextHop(f *text, to netip.Prefix, all *interfaces, virtual []V
 		c.add(f.Line, "via %s and to %q are of two families; write a next hop of the same family", a, to)
 		return NextHop{}, false
 	}
+	if itf, _ := all.connected(a); itf == nil && !zoned && !isLinkLocal6(a) && all.elsewhere(a, to) {
+		return NextHop{Address: a}, true
+	}
 	itf := c.egress(f, a, zone, zoned, all)
 	if itf == nil || !c.foreign(f, a, itf, all, virtual) {
 		return NextHop{}, false
@@ -143,10 +146,23 @@ func (c *checker) egress(f *text, a netip.Addr, zone string, zoned bool, all *in
 	return itf
 }
 
+// elsewhere returns a function that says whether other routes than that to a
+// prefix may lead to an address: those of the file, but for the default route, which resolves no next hop, or
+// others that come while the router runs.
+func elsewhere(raw *rawConfig) func(a netip.Addr, to netip.Prefix) bool {
+	learned := raw.BGP.Set || raw.Import.KernelTable.Set || raw.Import.Mirror.Value
+	return func(a netip.Addr, to netip.Prefix) bool {
+		return learned || slices.ContainsFunc(raw.Route, func(r rawRoute) bool {
+			p, err := netip.ParsePrefix(r.To.Value)
+			return err == nil && p.Bits() > 0 && p != to && p.Contains(a)
+		})
+	}
+}
+
 // unreachable notes a next hop that no interface leads to.
 func (c *checker) unreachable(f *text, a netip.Addr, all *interfaces) {
 	if !all.uncertain {
-		c.add(f.Line, "via %s is in no prefix of an interface; write a router's address on a link of this one", a)
+		c.add(f.Line, "via %s is in no prefix of an interface; write a router's address on a link of this one, or a [[route]] to it", a)
 		return
 	}
 	for _, itf := range all.list {

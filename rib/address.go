@@ -180,9 +180,13 @@ func (t *Table) lose(prefix netip.Prefix, source Source, _ Type, key groupKey) {
 // by the next call that depends on it.
 func (t *Table) settle() {
 	if !t.stale {
+		if t.loose {
+			t.resolveAgain()
+		}
 		return
 	}
-	t.stale = false
+	t.stale, t.loose = false, false
+	t.watched = t.watched[:0]
 	t.connected = bart.Table[uint16]{}
 	t.noVia = map[netip.Addr]bool{}
 	t.own = fib.OwnSet{}

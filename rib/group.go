@@ -41,10 +41,22 @@ func canonical(vias []Via) []Via {
 		}
 	}
 	slices.SortFunc(vias, func(a, b Via) int {
-		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port))
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), compareBool(a.HasPort, b.HasPort), compareBool(b.Recursive, a.Recursive))
 	})
-	vias = slices.Compact(vias)
+	vias = slices.CompactFunc(vias, func(a, b Via) bool { // once, and Recursive where it may be
+		return a.Addr == b.Addr && a.Port == b.Port && a.HasPort == b.HasPort
+	})
 	return vias[:min(len(vias), fib.MaxHops)]
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // viasKey appends canonical vias, encoded for a map's key.
@@ -54,11 +66,14 @@ func viasKey(b []byte, vias []Via) []byte {
 		b = append(b, a[:]...)
 		b = binary.BigEndian.AppendUint16(b, v.Port)
 		b = append(b, byte(v.Addr.BitLen()))
+		flags := byte(0)
 		if v.HasPort {
-			b = append(b, 1)
-		} else {
-			b = append(b, 0)
+			flags |= 1
 		}
+		if v.Recursive {
+			flags |= 2
+		}
+		b = append(b, flags)
 	}
 	return b
 }
@@ -94,6 +109,7 @@ func (t *Table) release(g *group) {
 		return
 	}
 	t.setHops(g, nil)
+	delete(t.recursive, g)
 	delete(t.groups, g.key)
 }
 
@@ -106,11 +122,16 @@ func (t *Table) refresh(g *group) bool {
 		g.live = t.up[g.key.port]
 	case fib.Gateway:
 		hops := make([]fib.NextHop, 0, len(g.vias))
+		delete(t.recursive, g)
 		for _, v := range g.vias {
-			if port, ok := t.portOf(v); ok {
-				mac, resolved := t.link(port).macs[v.Addr]
-				hops = append(hops, fib.NextHop{Port: port, Via: v.Addr, MAC: mac, Resolved: resolved})
+			found, recursive := t.hopsOf(v)
+			hops = append(hops, found...)
+			if recursive {
+				t.recursive[g] = true
 			}
+		}
+		if t.recursive[g] {
+			hops = distinct(hops)
 		}
 		t.setHops(g, hops)
 		g.live = len(hops) > 0
@@ -120,12 +141,15 @@ func (t *Table) refresh(g *group) bool {
 	return g.live != was
 }
 
-// portOf returns the port that leads to a via. An address of our own leads
-// nowhere, as it would be a loop, and so does a broadcast address.
+// distinct sorts next hops and leaves each once, at most fib.MaxHops.
+func distinct(hops []fib.NextHop) []fib.NextHop {
+	slices.SortFunc(hops, func(a, b fib.NextHop) int { return cmp.Or(a.Via.Compare(b.Via), cmp.Compare(a.Port, b.Port)) })
+	hops = slices.CompactFunc(hops, func(a, b fib.NextHop) bool { return a.Port == b.Port && a.Via == b.Via })
+	return hops[:min(len(hops), fib.MaxHops)]
+}
+
+// portOf returns the port on whose link a via is.
 func (t *Table) portOf(v Via) (uint16, bool) {
-	if t.noVia[v.Addr] {
-		return 0, false
-	}
 	if v.HasPort {
 		return v.Port, t.up[v.Port]
 	}

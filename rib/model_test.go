@@ -1,6 +1,7 @@
 package rib
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -42,22 +43,57 @@ func (m *model) ours(a netip.Addr) bool {
 // hops returns the usable next hops of a route.
 func (m *model) hops(r Route) (all []Neighbor) {
 	for _, v := range r.Via {
-		best := -1
-		port := 0
-		for o := range m.own {
-			if !m.up[o.port] || o.prefix.IsSingleIP() || !o.prefix.Contains(v.Addr) {
-				continue
-			}
-			if b := o.prefix.Bits(); b > best || b == best && int(o.port) < port {
-				best, port = b, int(o.port)
-			}
-		}
-		if n := (Neighbor{uint16(port), v.Addr}); best >= 0 && !m.ours(v.Addr) && !slices.Contains(all, n) {
-			all = append(all, n)
-		}
+		hops, _ := m.reach(v, nil)
+		all = append(all, hops...)
 	}
 	slices.SortFunc(all, func(a, b Neighbor) int { return a.Addr.Compare(b.Addr) })
-	return all
+	return slices.Compact(all)
+}
+
+// reach returns the neighbours by which an address is reached, where passed are
+// the prefixes of the routes that lead here.
+func (m *model) reach(v Via, passed []netip.Prefix) (all []Neighbor, ok bool) {
+	a := v.Addr
+	if m.ours(a) {
+		return nil, false
+	}
+	best, port := -1, 0
+	for o := range m.own {
+		if !m.up[o.port] || o.prefix.IsSingleIP() || !o.prefix.Contains(a) {
+			continue
+		}
+		if b := o.prefix.Bits(); b > best || b == best && int(o.port) < port {
+			best, port = b, int(o.port)
+		}
+	}
+	if best >= 0 {
+		return []Neighbor{{uint16(port), a}}, true
+	}
+	if !v.Recursive {
+		return nil, false
+	}
+	var by []Route // longest prefix first, then as they are preferred
+	for _, r := range m.routes {
+		if r.Prefix.Contains(a) && r.Prefix.Bits() > 0 && !slices.Contains(passed, r.Prefix) {
+			by = append(by, r)
+		}
+	}
+	slices.SortFunc(by, func(a, b Route) int {
+		return cmp.Or(b.Prefix.Bits()-a.Prefix.Bits(), int(a.Source)-int(b.Source), int(a.Metric)-int(b.Metric))
+	})
+	for _, r := range by {
+		if r.Type != Unicast {
+			return nil, false
+		}
+		for _, v := range r.Via {
+			hops, _ := m.reach(v, append(slices.Clip(passed), r.Prefix))
+			all = append(all, hops...)
+		}
+		if len(all) > 0 {
+			return all, true
+		}
+	}
+	return nil, false
 }
 
 // answer says what becomes of a packet to a, as text does.
@@ -176,7 +212,7 @@ func (m *model) step(r *rand.Rand, t *Table) string {
 		route.Type = Unicast
 	}
 	for range 1 + r.IntN(3) {
-		route.Via = append(route.Via, Via{Addr: host()})
+		route.Via = append(route.Via, Via{Addr: host(), Recursive: r.IntN(4) == 0})
 	}
 	m.routes[fmt.Sprint(route.Prefix, route.Source, route.Metric)] = route
 	t.Add(route)

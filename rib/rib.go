@@ -53,12 +53,16 @@ func (t Type) String() string {
 
 // Via is a neighbouring router. Port matters where HasPort is set, as it has
 // to be for link-local addresses; otherwise the connected prefix that holds
-// Addr tells the port. Without Addr destinations themselves are on the link of
+// Addr tells the port, and without such a prefix, where Recursive is set, the
+// route to Addr tells the next hops. Without Addr destinations themselves are on the link of
 // Port: such a Via stands alone.
 type Via struct {
 	Addr    netip.Addr
 	Port    uint16
 	HasPort bool
+	// Recursive allows Addr to be on no link: of neighbours that are reached by
+	// routers between.
+	Recursive bool
 }
 
 // Route is a candidate route.

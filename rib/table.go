@@ -30,6 +30,9 @@ type Table struct {
 	groups     map[groupKey]*group
 	numbers    uint32                       // of groups that there have been
 	byNeighbor map[Neighbor]map[*group]bool // the groups with this next hop
+	recursive  map[*group]bool              // that need routes to their next hops
+	watched    []netip.Addr                 // sorted: routes to these matter to them
+	loose      bool                         // such routes have changed: see settle
 
 	routes  *fib.Routes           // as last published
 	pending map[netip.Prefix]bool // whose choice is another than in routes
@@ -62,6 +65,7 @@ func New() *Table {
 		choices:    map[string]*choice{},
 		groups:     map[groupKey]*group{},
 		byNeighbor: map[Neighbor]map[*group]bool{},
+		recursive:  map[*group]bool{},
 		routes:     &fib.Routes{},
 		pending:    map[netip.Prefix]bool{},
 		dirty:      map[*choice]bool{},
@@ -192,6 +196,7 @@ func (t *Table) give(prefix netip.Prefix, was *choice, list []candidate) {
 		t.prefixes.Delete(prefix)
 	}
 	t.changed(prefix)
+	t.disturb(prefix)
 	if was != nil {
 		if was.prefixes--; was.prefixes == 0 {
 			t.forget(was)

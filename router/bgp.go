@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	"vrouter/bgp"
@@ -92,6 +93,7 @@ func (r *Router) learnBGP(route *bgp.Route) {
 	via := make([]rib.Via, 0, len(route.Hops))
 	for _, h := range route.Hops {
 		if v, ok := r.bgpVia(h); ok {
+			v.Recursive = !route.External || r.multihop()
 			via = append(via, v)
 		}
 	}
@@ -100,6 +102,12 @@ func (r *Router) learnBGP(route *bgp.Route) {
 		return
 	}
 	r.table.Add(rib.Route{Prefix: route.Prefix, Source: source, Via: via})
+}
+
+// multihop reports whether some neighbour of another system is not on a link: the
+// next hops of its routes may be on none either (RFC 4271 5.1.3).
+func (r *Router) multihop() bool {
+	return slices.ContainsFunc(r.cfg.BGP.Neighbors, func(n config.Neighbor) bool { return n.Multihop > 1 })
 }
 
 // bgpVia turns a next hop into what the table knows: the zone of a link-local

@@ -15,7 +15,7 @@ func (r *Router) addStaticRoutes() {
 		c := &r.cfg.Routes[i]
 		route := rib.Route{Prefix: c.To, Source: rib.Static, Metric: c.Metric, Type: routeType(c.Type)}
 		for _, via := range c.Via {
-			hop := rib.Via{Addr: via.Address}
+			hop := rib.Via{Addr: via.Address, Recursive: via.Interface == ""}
 			if via.Interface != "" {
 				hop.Port, hop.HasPort = r.portOf(via.Interface), true
 			}
