@@ -15,7 +15,6 @@ var notYet = []struct {
 }{
 	{"router.user", nothing, "remove it: the process stays the user that started it"},
 	{"control.listen", nothing, "remove it and use the unix socket"},
-	{"interface.attach", anythingBut("af_xdp"), `write "af_packet"`},
 	{"interface.host_tap", only(false), "remove it or write false"},
 	{"bgp.neighbor.bfd", nothing, "remove it; the hold time finds a dead neighbour"},
 	{"vrrp.track.bfd", nothing, "remove this element of track"},
@@ -25,9 +24,6 @@ var notYet = []struct {
 func nothing(*value) bool { return false }
 
 func only(want any) func(*value) bool { return func(v *value) bool { return v.is(want) } }
-func anythingBut(unwanted any) func(*value) bool {
-	return func(v *value) bool { return !v.is(unwanted) }
-}
 
 // refuse notes every key of the file whose function does not exist yet.
 func (c *checker) refuse(root *value) {

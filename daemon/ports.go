@@ -11,25 +11,41 @@ import (
 	"vrouter/dataplane/port"
 	"vrouter/dataplane/port/afpacket"
 	"vrouter/dataplane/port/tap"
+	"vrouter/dataplane/port/xsk"
 	"vrouter/router"
 )
 
 // openPort opens the port of an interface. A device that is not there yet is
 // waited for by the port itself; what can never work is an error.
-func openPort(c *config.Interface, routerName string, log *slog.Logger) (port.Port, error) {
+func openPort(c *config.Interface, arena *xsk.Arena, log *slog.Logger) (port.Port, error) {
 	log = log.With("interface", c.Name)
 	switch c.Attach {
-	case config.AttachPacket:
-		return afpacket.Open(afpacket.Config{
+	case config.AttachPacket, config.AttachXDP:
+		cfg := afpacket.Config{
 			Device: c.Device, MAC: c.MAC, MTU: c.MTU, Queues: c.Queues,
 			OwnAddresses: !c.HostAddrs, LeaveAlone: c.Mirror, Log: log,
-		})
+		}
+		if c.Attach == config.AttachXDP {
+			cfg.Express = arena
+		}
+		return afpacket.Open(cfg)
 	case config.AttachTAP:
 		return tap.Open(tap.Config{
 			Name: c.Device, Bridge: c.Bridge, MAC: c.MAC, MTU: c.MTU, Queues: c.Queues, Log: log,
 		})
 	}
 	return nil, fmt.Errorf("attach %q is not known", c.Attach)
+}
+
+// newArena returns the memory that the AF_XDP ports of a configuration share.
+func newArena(interfaces []config.Interface) *xsk.Arena {
+	queues := 0
+	for i := range interfaces {
+		if interfaces[i].Attach == config.AttachXDP {
+			queues += max(interfaces[i].Queues, 1)
+		}
+	}
+	return xsk.NewArena(queues)
 }
 
 // watches tell the loop what becomes of the ports' devices.

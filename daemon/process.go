@@ -22,6 +22,7 @@ import (
 	"vrouter/dataplane/fib"
 	"vrouter/dataplane/netstack"
 	"vrouter/dataplane/port"
+	"vrouter/dataplane/port/xsk"
 	"vrouter/dataplane/worker"
 	"vrouter/guardian"
 	"vrouter/hook"
@@ -45,6 +46,7 @@ type process struct {
 	file     string         // where it was read, for reload
 	log      *slog.Logger
 	listener net.Listener
+	arena    *xsk.Arena // memory of the AF_XDP ports
 	ports    portSet
 	snapshot atomic.Pointer[fib.Snapshot]
 	loop     *loop
@@ -106,6 +108,7 @@ func (d *process) openSocket() error {
 }
 
 func (d *process) openPorts() error {
+	d.arena = newArena(d.cfg.Interfaces)
 	for i := range d.cfg.Interfaces {
 		if err := d.openPort(&d.cfg.Interfaces[i]); err != nil {
 			return err
@@ -116,7 +119,7 @@ func (d *process) openPorts() error {
 
 // openPort opens the port of an interface, which gets the next number.
 func (d *process) openPort(c *config.Interface) error {
-	p, err := openPort(c, d.cfg.Router.Name, d.log)
+	p, err := openPort(c, d.arena, d.log)
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", c.Name, err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"vrouter/dataplane/port"
 	"vrouter/dataplane/port/kernel"
+	"vrouter/dataplane/port/xsk"
 	"vrouter/packet"
 )
 
@@ -33,7 +34,10 @@ type Config struct {
 	// LeaveAlone leaves the device as it is: it is not set up, and a port on a
 	// device that is down waits for it.
 	LeaveAlone bool
-	Log        *slog.Logger // nil: no log
+	// Express gives the port AF_XDP beside the packet sockets: frames that are the
+	// router's come and go by it, from a program on the device. Nil: none.
+	Express *xsk.Arena
+	Log     *slog.Logger // nil: no log
 }
 
 // retry is how long a port waits before it tries again to open a device that
@@ -195,6 +199,7 @@ func (p *Port) sync() error {
 	default:
 		s.Present, s.Up, s.MTU, s.MAC, s.Offload = true, link.Carrier, link.MTU, link.MAC, offload
 		s.Index = link.Index
+		p.device.setMTU(link.MTU, p.paths)
 		if !p.cfg.MAC.IsZero() {
 			s.MAC = p.cfg.MAC
 		}

@@ -14,10 +14,17 @@ import (
 // device is what a port holds while its device exists.
 type device struct {
 	index   int
+	mtu     int
 	deaf    *kernel.Deaf // nil where the kernel keeps the device's addresses
 	members int          // packet socket that holds the memberships
 	joined  map[membership]struct{}
-	pool    *xsk.Pool // of the senders of small frames; nil: none yet, or there can be none
+	sending *xsk.Queue // of the senders of small frames; nil: none yet, or there can be none
+
+	program *xsk.Program // nil: no express lanes
+	native  bool         // the device's driver runs it
+	lanes   []*xsk.Queue
+	claimed int // receivers that have got theirs
+	senders int // opened so far
 }
 
 // membership is one thing that a device is asked to let through.
@@ -37,7 +44,8 @@ func (p *Port) attach(link *kernel.Link) error {
 	}
 	err := p.openDevice(d, link)
 	if err == nil {
-		err = p.openSockets(d, link.MTU)
+		d.mtu = link.MTU
+		err = p.openSockets(d, link)
 	}
 	if err == nil {
 		err = p.subscribe()
@@ -98,17 +106,24 @@ func (p *Port) deafen(d *device) error {
 	return nil
 }
 
-func (p *Port) openSockets(d *device, mtu int) (err error) {
+func (p *Port) openSockets(d *device, link *kernel.Link) (err error) {
 	if d.members, err = packetSocket(); err != nil {
 		return err
 	}
+	if p.cfg.Express != nil {
+		if err := p.openExpress(d, max(link.RXQueues, 1)); err != nil {
+			return err
+		}
+	}
 	group := -1
 	var rings []*ring
-	for _, q := range p.queues {
-		g, err := openRing(d.index, mtu)
+	for i, q := range p.queues {
+		g, err := openRing(d.index, link.MTU)
 		if err != nil {
 			return err
 		}
+		d.claimed++
+		g.lanes = d.share(i, len(p.queues)) // closed with the ring
 		if len(p.queues) > 1 {
 			if group, err = joinFanout(g.fd, group); err != nil {
 				g.close()
@@ -131,10 +146,22 @@ func (p *Port) openSockets(d *device, mtu int) (err error) {
 			return err
 		}
 	}
-	return nil
+	return d.serveExpress()
+}
+
+// setMTU follows the device's MTU.
+func (d *device) setMTU(mtu int, paths map[*transmitter]struct{}) {
+	if d.mtu == mtu {
+		return
+	}
+	d.mtu = mtu
+	for t := range paths {
+		t.setMTU(mtu)
+	}
 }
 
 func (p *Port) openPath(t *transmitter, d *device) error {
+	t.setMTU(d.mtu)
 	fast, busy := p.openFast(d)
 	t.slowed.Store(busy)
 	return p.openSocket(t, d, fast)
@@ -148,7 +175,11 @@ func (p *Port) openSocket(t *transmitter, d *device, fast *xsk.Sender) error {
 		}
 		return err
 	}
-	t.attach(&txSocket{fd, vnetLen, fast})
+	least := fastLeast
+	if d.program != nil {
+		least = 1 // a frame that came by AF_XDP goes without a copy
+	}
+	t.attach(&txSocket{fd, vnetLen, fast, least})
 	return nil
 }
 
@@ -157,27 +188,35 @@ func (p *Port) openSocket(t *transmitter, d *device, fast *xsk.Sender) error {
 // discipline gets none: frames would go past the operator's traffic control, and
 // overtake those that wait there.
 func (p *Port) openFast(d *device) (fast *xsk.Sender, busy bool) {
-	if !p.net.Queueless(d.index) {
-		return nil, false
+	var err error
+	switch {
+	case len(d.lanes) > 0:
+		fast, err = d.lanes[d.senders%len(d.lanes)].Sender()
+		d.senders++
+	case p.net.Queueless(d.index):
+		fast, err = d.sender()
 	}
-	if d.pool == nil || d.pool.Closed() {
-		pool, err := xsk.NewPool(d.index, 0)
+	if err == nil {
+		return fast, false
+	}
+	p.log.Debug("small frames go by sendmmsg", "error", err)
+	return nil, errors.Is(err, unix.EBUSY)
+}
+
+// sender opens a sender of small frames on a device without lanes.
+func (d *device) sender() (*xsk.Sender, error) {
+	if d.sending == nil {
+		memory, err := xsk.NewMemory(xsk.SendBuffers)
 		if err != nil {
-			p.log.Debug("small frames go by sendmmsg", "error", err)
-			return nil, false
+			return nil, err
 		}
-		d.pool = pool
-	}
-	fast, err := d.pool.Open()
-	if err != nil {
-		d.pool.Discard()
-		busy = errors.Is(err, unix.EBUSY)
-		if !busy {
-			p.log.Debug("small frames go by sendmmsg", "error", err)
+		if d.sending, err = xsk.OpenSendQueue(memory, d.index, 0); err != nil {
+			memory.Discard()
+			d.sending = nil
+			return nil, err
 		}
-		return nil, busy
 	}
-	return fast, false
+	return d.sending.Sender()
 }
 
 // quicken opens senders of small frames again that were lost with the link, or
@@ -234,6 +273,10 @@ func (p *Port) closeSockets(d *device) {
 	for t := range p.paths {
 		t.attach(nil)
 	}
+	d.closeExpress(len(p.queues))
+	if d.sending != nil {
+		d.sending.Close()
+	}
 	if d.members >= 0 {
 		unix.Close(d.members)
 	}
@@ -255,6 +298,11 @@ func (p *Port) subscribe() error {
 		return nil // attach comes here again
 	}
 	want := map[membership]struct{}{}
+	if p.device.program != nil {
+		if err := p.device.program.SetMACs(p.macs); err != nil {
+			return fmt.Errorf("virtual MAC addresses of AF_XDP: %w", err)
+		}
+	}
 	for _, mac := range p.macs {
 		want[membership{unix.PACKET_MR_UNICAST, mac}] = struct{}{}
 	}

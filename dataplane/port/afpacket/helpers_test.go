@@ -7,14 +7,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vrouter/dataplane/port"
+	"vrouter/dataplane/port/xsk"
 	"vrouter/internal/nstest"
 	"vrouter/packet"
 )
+
+// everyArena gives all ports AF_XDP where it is set.
+var everyArena *xsk.Arena
 
 // open opens a port in a namespace.
 func open(t testing.TB, ns *nstest.NS, cfg Config) *Port {
 	t.Helper()
 	var p *Port
+	if cfg.Express == nil {
+		cfg.Express = everyArena
+	}
 	err := ns.Do(func() (err error) {
 		p, err = Open(cfg)
 		return err

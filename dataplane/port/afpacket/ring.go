@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vrouter/dataplane/port"
+	"vrouter/dataplane/port/xsk"
 	"vrouter/packet"
 )
 
@@ -29,6 +30,8 @@ type ring struct {
 
 	large     []byte // room for frames that did not fit a slot, BatchMax of them
 	largeUsed int
+	lanes     []*xsk.Queue // AF_XDP queues that are read beside it, and closed with it
+	lost      uint64       // what those have lost, as counted already
 	msg       unix.Msghdr
 	iov       [2]unix.Iovec
 }
@@ -99,6 +102,9 @@ func (r *ring) prepare() (err error) {
 }
 
 func (r *ring) close() {
+	for _, q := range r.lanes {
+		q.Close()
+	}
 	unix.Close(r.fd)
 	if r.mem != nil {
 		unix.Munmap(r.mem)

@@ -17,6 +17,7 @@ type txSocket struct {
 	fd      int
 	vnetLen int
 	fast    *xsk.Sender // nil: there is none
+	least   int         // how many frames in a row go by it
 }
 
 func (s *txSocket) close() {
@@ -48,6 +49,8 @@ type transmitter struct {
 	count  port.Counter
 	closed func(*transmitter)
 	slowed atomic.Bool // the worker has lost what AF_XDP it had
+
+	largest atomic.Int32 // frame in bytes that goes by AF_XDP
 
 	mu   sync.Mutex // held to change either socket
 	msgs [port.BatchMax]mmsghdr
@@ -113,13 +116,14 @@ func (t *transmitter) stretch(frames []*packet.Frame) (n int, plain bool) {
 	if t.socket.fast == nil {
 		return len(frames), false
 	}
+	largest := int(t.largest.Load())
 	for start := 0; start < len(frames); {
 		run := 0
-		for start+run < len(frames) && isPlain(frames[start+run]) {
+		for start+run < len(frames) && isPlain(frames[start+run], largest) {
 			run++
 		}
 		switch {
-		case run < fastLeast:
+		case run < t.socket.least:
 			start += run + 1
 		case start > 0:
 			return start, false
@@ -130,10 +134,16 @@ func (t *transmitter) stretch(frames []*packet.Frame) (n int, plain bool) {
 	return len(frames), false
 }
 
-// isPlain reports whether a frame is as a wire carries it, and small.
-func isPlain(f *packet.Frame) bool {
+// isPlain reports whether a frame is as a wire carries it, and not larger than the
+// given size.
+func isPlain(f *packet.Frame, largest int) bool {
 	return f.VNet.GSOType == packet.GSONone && f.VNet.Flags&packet.VNetNeedsCsum == 0 &&
-		len(f.Data) <= xsk.FrameSize && len(f.Data) > 0
+		len(f.Data) <= largest && len(f.Data) > 0
+}
+
+// setMTU says how large frames may be that go by AF_XDP; the kernel judges others.
+func (t *transmitter) setMTU(mtu int) {
+	t.largest.Store(int32(min(mtu+packet.EthernetLen, xsk.FrameSize)))
 }
 
 // quick sends plain frames by AF_XDP, up to BatchMax, as batch does.

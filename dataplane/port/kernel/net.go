@@ -97,14 +97,15 @@ func (n *Net) closeNS() {
 
 // Link is a device as the kernel sees it.
 type Link struct {
-	Index   int
-	MAC     packet.MAC
-	MTU     int
-	Admin   bool // administratively up
-	Carrier bool // has its carrier; false also while not administratively up
-	Master  int  // index of the bridge that it is in, or 0
-	Queues  int  // of a TAP: how many are open, 0 where nobody holds it
-	Lost    int  // frames that the device dropped instead of sending, since it was made
+	Index    int
+	MAC      packet.MAC
+	MTU      int
+	Admin    bool // administratively up
+	Carrier  bool // has its carrier; false also while not administratively up
+	Master   int  // index of the bridge that it is in, or 0
+	RXQueues int  // receive queues that it was made with, in use or not
+	Queues   int  // of a TAP: how many are open, 0 where nobody holds it
+	Lost     int  // frames that the device dropped instead of sending, since it was made
 }
 
 // Link returns the device of a name; found is false where there is none.
@@ -132,14 +133,15 @@ func (n *Net) Link(name string) (link Link, found bool, err error) {
 		lost = int(a.Statistics.TxDropped)
 	}
 	return Link{
-		Queues:  queues,
-		Lost:    lost,
-		Index:   a.Index,
-		MAC:     packet.MAC(a.HardwareAddr),
-		MTU:     a.MTU,
-		Admin:   a.RawFlags&unix.IFF_UP != 0,
-		Carrier: a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_LOWER_UP != 0,
-		Master:  a.MasterIndex,
+		RXQueues: a.NumRxQueues,
+		Queues:   queues,
+		Lost:     lost,
+		Index:    a.Index,
+		MAC:      packet.MAC(a.HardwareAddr),
+		MTU:      a.MTU,
+		Admin:    a.RawFlags&unix.IFF_UP != 0,
+		Carrier:  a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_LOWER_UP != 0,
+		Master:   a.MasterIndex,
 	}, true, nil
 }
 

@@ -86,3 +86,7 @@ func (r *ring) produced(n int) { atomic.StoreUint32(r.producer, *r.producer+uint
 
 // consumed gives n entries back to the kernel.
 func (r *ring) consumed(n int) { atomic.StoreUint32(r.consumer, *r.consumer+uint32(n)) }
+
+// asleep reports whether the kernel wants to be told of new entries
+// (XDP_USE_NEED_WAKEUP).
+func (r *ring) asleep() bool { return atomic.LoadUint32(r.flags)&unix.XDP_RING_NEED_WAKEUP != 0 }

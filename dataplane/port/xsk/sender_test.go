@@ -40,9 +40,9 @@ func cable(t *testing.T) (router *nstest.NS, index int, wire *nstest.Wire) {
 }
 
 // add opens a Sender of a Pool in a namespace.
-func add(t *testing.T, ns *nstest.NS, p *Pool) *Sender {
+func add(t *testing.T, ns *nstest.NS, q *Queue) *Sender {
 	t.Helper()
-	s, err := try(ns, p)
+	s, err := try(ns, q)
 	if errors.Is(err, unix.EAFNOSUPPORT) {
 		t.Skip("the kernel has no AF_XDP")
 	}
@@ -52,21 +52,41 @@ func add(t *testing.T, ns *nstest.NS, p *Pool) *Sender {
 	return s
 }
 
-func try(ns *nstest.NS, p *Pool) (s *Sender, err error) {
+func try(ns *nstest.NS, q *Queue) (s *Sender, err error) {
 	err = ns.Do(func() (err error) {
-		s, err = p.Open()
+		s, err = q.Sender()
 		return err
 	})
 	return s, err
 }
 
-func pool(t *testing.T, index int) *Pool {
+// tryQueue opens a queue to send by, with memory of its own.
+func tryQueue(ns *nstest.NS, index int) (q *Queue, err error) {
+	m, err := NewMemory(SendBuffers)
+	if err != nil {
+		return nil, err
+	}
+	err = ns.Do(func() (err error) {
+		q, err = OpenSendQueue(m, index, 0)
+		return err
+	})
+	if err != nil {
+		m.Discard()
+	}
+	return q, err
+}
+
+func sending(t *testing.T, ns *nstest.NS, index int) *Queue {
 	t.Helper()
-	p, err := NewPool(index, 0)
+	q, err := tryQueue(ns, index)
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		t.Skip("the kernel has no AF_XDP")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	t.Cleanup(q.Close)
+	return q
 }
 
 // next returns the next of our frames on a wire.
@@ -83,9 +103,9 @@ func next(t *testing.T, w *nstest.Wire) []byte {
 
 func TestFramesArriveWholeAndInOrderHoweverMany(t *testing.T) {
 	router, index, wire := cable(t)
-	s := add(t, router, pool(t, index))
+	s := add(t, router, sending(t, router, index))
 	defer s.Close()
-	const total, batch = 20 * laneFrames, 64 // each buffer many times
+	const total, batch = 20 * sendRing, 64 // each buffer many times
 	for number := 0; number < total; number += batch {
 		for i := range batch {
 			if !s.Add(frame(1, number+i, 60+(number+i)%1400)) {
@@ -105,7 +125,7 @@ func TestFramesArriveWholeAndInOrderHoweverMany(t *testing.T) {
 
 func TestTheLargestFrame(t *testing.T) {
 	router, index, wire := cable(t)
-	s := add(t, router, pool(t, index))
+	s := add(t, router, sending(t, router, index))
 	defer s.Close()
 	s.Add(frame(1, 7, 1514))
 	if left, err := s.Kick(); left != 0 {
@@ -118,11 +138,11 @@ func TestTheLargestFrame(t *testing.T) {
 
 func TestAddIsFalseWhereAllBuffersWait(t *testing.T) {
 	router, index, wire := cable(t)
-	s := add(t, router, pool(t, index))
+	s := add(t, router, sending(t, router, index))
 	defer s.Close()
-	for i := range laneFrames {
+	for i := range sendRing {
 		if !s.Add(frame(1, i, 60)) {
-			t.Fatalf("no buffer for frame %d of %d", i, laneFrames)
+			t.Fatalf("no buffer for frame %d of %d", i, sendRing)
 		}
 	}
 	if s.Add(frame(1, 0, 60)) {
@@ -131,7 +151,7 @@ func TestAddIsFalseWhereAllBuffersWait(t *testing.T) {
 	if left, err := s.Kick(); left != 0 {
 		t.Fatal(left, err)
 	}
-	for i := range laneFrames {
+	for i := range sendRing {
 		if got := next(t, wire); binary.BigEndian.Uint32(got[15:]) != uint32(i) {
 			t.Fatalf("frame %d: %x", i, got)
 		}
@@ -144,12 +164,12 @@ func TestAddIsFalseWhereAllBuffersWait(t *testing.T) {
 // Several threads send by one queue; each one's frames keep their order.
 func TestSendersShareAQueue(t *testing.T) {
 	router, index, wire := cable(t)
-	p := pool(t, index)
+	q := sending(t, router, index)
 	const senders, each = 4, 2000
 	var all sync.WaitGroup
 	paced := make(chan struct{}, 128) // the wire's queue is not endless
 	for number := range senders {
-		s := add(t, router, p)
+		s := add(t, router, q)
 		all.Go(func() {
 			defer s.Close()
 			for i := 0; i < each; {
@@ -179,34 +199,45 @@ func TestSendersShareAQueue(t *testing.T) {
 		seen[got[14]]++
 	}
 	all.Wait()
-	if !p.Closed() {
+	q.Close()
+	if !q.memory.Retired() || q.memory.mem != nil {
 		t.Error("the last Sender has left the memory behind")
 	}
-	if _, err := try(router, p); err == nil {
-		t.Error("a Pool that is given back was opened")
+	if _, err := try(router, q); err == nil {
+		t.Error("a queue that is given back was opened")
 	}
 }
 
-func TestAQueueIsOnePools(t *testing.T) {
+// Whoever sends still when the queue is closed gives the memory back.
+func TestTheLastSenderEndsAClosedQueue(t *testing.T) {
 	router, index, _ := cable(t)
-	s := add(t, router, pool(t, index))
-	other := pool(t, index)
-	if _, err := try(router, other); !errors.Is(err, unix.EBUSY) {
+	q := sending(t, router, index)
+	s := add(t, router, q)
+	q.Close()
+	if q.memory.mem == nil {
+		t.Fatal("the memory was taken from a Sender")
+	}
+	s.Add(frame(1, 1, 60))
+	s.Kick()
+	s.Close()
+	if q.memory.mem != nil {
+		t.Error("memory is left")
+	}
+}
+
+func TestAQueueIsOnePrograms(t *testing.T) {
+	router, index, _ := cable(t)
+	q := sending(t, router, index)
+	if _, err := tryQueue(router, index); !errors.Is(err, unix.EBUSY) {
 		t.Errorf("%v, want EBUSY", err)
 	}
-	other.Discard()
-	if !other.Closed() {
-		t.Error("not discarded")
-	}
-	s.Close()
+	q.Close()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		again := pool(t, index)
-		s, err := try(router, again)
+		again, err := tryQueue(router, index)
 		if err == nil {
-			s.Close()
+			again.Close()
 			return
 		}
-		again.Discard()
 		if time.Now().After(end) {
 			t.Fatalf("the queue is not given back: %v", err)
 		}
@@ -215,18 +246,18 @@ func TestAQueueIsOnePools(t *testing.T) {
 
 func TestSendersAreLimited(t *testing.T) {
 	router, index, _ := cable(t)
-	p := pool(t, index)
-	for range lanesMax {
-		defer add(t, router, p).Close()
+	q := sending(t, router, index)
+	for range sendersMax {
+		defer add(t, router, q).Close()
 	}
-	if _, err := try(router, p); err == nil {
+	if _, err := try(router, q); err == nil {
 		t.Error("one too many")
 	}
 }
 
 func TestADeviceThatIsDownSaysSo(t *testing.T) {
 	router, index, _ := cable(t)
-	s := add(t, router, pool(t, index))
+	s := add(t, router, sending(t, router, index))
 	defer s.Close()
 	router.Down(t, "lan")
 	for range 3 {
@@ -239,7 +270,7 @@ func TestADeviceThatIsDownSaysSo(t *testing.T) {
 
 func TestADeviceThatIsGoneSaysSo(t *testing.T) {
 	router, index, _ := cable(t)
-	s := add(t, router, pool(t, index))
+	s := add(t, router, sending(t, router, index))
 	defer s.Close()
 	router.Delete(t, "lan")
 	s.Add(frame(1, 0, 60))
@@ -253,13 +284,14 @@ func BenchmarkSend(b *testing.B) {
 		b.Run(map[int]string{1: "one", 4: "four", 64: "batch"}[batch], func(b *testing.B) {
 			router, host := nstest.New(b), nstest.New(b)
 			nstest.Veth(b, router, "lan", host, "peer")
-			p, err := NewPool(router.Link(b, "lan").Attrs().Index, 0)
-			if err != nil {
-				b.Fatal(err)
-			}
-			s, err := try(router, p)
+			q, err := tryQueue(router, router.Link(b, "lan").Attrs().Index)
 			if err != nil {
 				b.Skip(err)
+			}
+			defer q.Close()
+			s, err := try(router, q)
+			if err != nil {
+				b.Fatal(err)
 			}
 			defer s.Close()
 			f := frame(1, 1, 60)
