@@ -1,9 +1,12 @@
 // Package xsk is AF_XDP as ports use it (Documentation/networking/af_xdp.rst in
-// the kernel): memory that is shared with the kernel (UMEM), and rings of
-// descriptors in it. It knows nothing of frames' contents.
+// the kernel): memory that is shared with the kernel and between devices
+// (Memory), the queues of devices (Queue), and the program that sends frames their
+// way (Program).
 //
-//   - Sender transmits small frames for a packet socket's port: about a third of
-//     sendmmsg's cost, and it needs no program on the device.
+//   - A Sender transmits frames of at most FrameSize bytes: by a third cheaper
+//     than sendmmsg. A frame that lies in the Memory is not copied. It needs no
+//     program on the device, so packet sockets' ports use it too.
+//   - A Receiver has the frames that the Program redirects to its queue.
 //
 // Everything here is for one thread at a time, but what says otherwise.
 package xsk

@@ -69,8 +69,8 @@ func (r *Receiver) wake() {
 }
 
 // Receive releases the frames that it returned before, fills batch, and returns
-// how many frames it holds and their bytes. A frame may be rewritten in place; of
-// its virtio-net header nothing is known but that it is complete (see complete).
+// how many frames it holds and their bytes. A frame may be rewritten in place; its
+// checksums are in place (see packet.CompleteTransport).
 func (r *Receiver) Receive(batch []packet.Frame) (n, bytes int) {
 	if r.heldSize > 0 || r.missing > 0 {
 		r.release()
@@ -81,7 +81,7 @@ func (r *Receiver) Receive(batch []packet.Frame) (n, bytes int) {
 		base := d.Addr &^ (FrameSize - 1)
 		r.held[i] = base
 		data := r.memory.mem[d.Addr : d.Addr+uint64(d.Len) : base+FrameSize]
-		complete(data)
+		packet.CompleteTransport(data)
 		batch[i] = packet.Frame{Data: data}
 		bytes += len(data)
 	}

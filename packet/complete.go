@@ -1,24 +1,20 @@
-package xsk
+package packet
 
-import (
-	"encoding/binary"
+import "encoding/binary"
 
-	"vrouter/packet"
-)
-
-// complete puts the transport checksum of a frame right that a sender on this
+// CompleteTransport puts the transport checksum of a frame right that a sender on this
 // machine has left to its device, as the two ends of a veth do: a packet socket
-// tells of it, but XDP sees only the bytes. Such a frame has the sum of the pseudo
+// tells of it, but an XDP program sees only the bytes. Such a frame has the sum of the pseudo
 // header where its checksum belongs (skbuff.h, CHECKSUM_PARTIAL). Of the frames of
 // a wire one in 65536 looks like that by chance; it is left alone where its
 // checksum is right.
-func complete(frame []byte) {
-	if len(frame) < packet.EthernetLen {
+func CompleteTransport(frame []byte) {
+	if len(frame) < EthernetLen {
 		return
 	}
-	ip := frame[packet.EthernetLen:]
+	ip := frame[EthernetLen:]
 	switch binary.BigEndian.Uint16(frame[12:]) {
-	case packet.EtherTypeIPv4:
+	case EtherTypeIPv4:
 		if len(ip) < 20 {
 			return
 		}
@@ -28,7 +24,7 @@ func complete(frame []byte) {
 			return
 		}
 		completeTransport(ip[9], ip[12:20], ip[header:total])
-	case packet.EtherTypeIPv6:
+	case EtherTypeIPv6:
 		if len(ip) < 40 {
 			return
 		}
@@ -44,9 +40,9 @@ func complete(frame []byte) {
 func completeTransport(protocol byte, addresses, payload []byte) {
 	var at int
 	switch protocol {
-	case packet.ProtoTCP:
+	case ProtoTCP:
 		at = 16
-	case packet.ProtoUDP:
+	case ProtoUDP:
 		at = 6
 	default:
 		return
@@ -54,16 +50,16 @@ func completeTransport(protocol byte, addresses, payload []byte) {
 	if len(payload) < at+2 {
 		return
 	}
-	pseudo := packet.Sum(uint64(protocol)+uint64(len(payload)), addresses)
+	pseudo := Sum(uint64(protocol)+uint64(len(payload)), addresses)
 	field := payload[at : at+2]
-	if binary.BigEndian.Uint16(field) != packet.Fold(pseudo) {
+	if binary.BigEndian.Uint16(field) != Fold(pseudo) {
 		return
 	}
-	if packet.Fold(packet.Sum(pseudo, payload)) == 0xffff {
+	if Fold(Sum(pseudo, payload)) == 0xffff {
 		return // right as it is
 	}
-	sum := packet.Checksum(packet.Sum(0, payload))
-	if sum == 0 && protocol == packet.ProtoUDP {
+	sum := Checksum(Sum(0, payload))
+	if sum == 0 && protocol == ProtoUDP {
 		sum = 0xffff // RFC 768: 0 is no checksum
 	}
 	binary.BigEndian.PutUint16(field, sum)
