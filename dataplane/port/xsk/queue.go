@@ -13,9 +13,9 @@ const (
 	sendRing    = 256 // frames of a Sender that the device holds: more than the largest batch
 	sendersMax  = 8   // of a queue
 	receiveRing = 2048
-	// SendBuffers and ReceiveBuffers are what a queue that only sends, and one
-	// that receives too, may hold of a Memory.
-	SendBuffers    = sendersMax * sendRing / 2
+	// SendBuffers is what a queue that only sends may hold of a Memory.
+	SendBuffers = sendersMax * sendRing / 2
+	// ReceiveBuffers is what a queue that receives, too, may hold of it.
 	ReceiveBuffers = receiveRing + 64 + SendBuffers
 	// sendBuffer bounds what the device holds of a socket's frames, as the kernel
 	// counts them.
