@@ -76,11 +76,11 @@ func TestSettle(t *testing.T) {
 		t.Errorf("%d packets of our own wait for a neighbour", l.pending.Len())
 	}
 	transit := datagram("203.0.113.9", "192.0.2.51", 64)
-	s.settle(1, &transit, dataplane.Verdict{Action: dataplane.Punt, Class: dataplane.ClassResolve}, false)
+	s.settle(1, &transit, dataplane.Verdict{Action: dataplane.Punt, Cause: dataplane.Cause{Class: dataplane.ClassResolve}}, false)
 	if l.queues[dataplane.ClassResolve].Len() != 1 {
 		t.Error("transit without a neighbour does not wait")
 	}
-	s.settle(1, &transit, dataplane.Verdict{Action: dataplane.Punt, Class: dataplane.ClassLocal}, false)
+	s.settle(1, &transit, dataplane.Verdict{Action: dataplane.Punt, Cause: dataplane.Cause{Class: dataplane.ClassLocal}}, false)
 	if l.queues[dataplane.ClassLocal].Len() != 0 {
 		t.Error("punted twice: a loop")
 	}

@@ -19,6 +19,9 @@ type Forwarder struct {
 	touched bool // counts changed since the last Flush
 	shared  sharedCounters
 
+	hints          [aheadMax]hint
+	looked, cursor int // hints; frames since Ahead
+
 	limit limiter
 	id    uint16 // IPv4 identification of our ICMP errors
 	error [packet.EthernetLen + ipv6MinMTU]byte
@@ -34,6 +37,7 @@ func NewForwarder() *Forwarder { return &Forwarder{} }
 // here, once.
 func (w *Forwarder) Begin(s *fib.Snapshot, now int64) {
 	w.snap, w.now, w.leased = s, now, s.Lease.Valid(now)
+	w.looked = 0
 }
 
 // Forward decides on a frame that came in on port in. Where the verdict is
@@ -46,6 +50,7 @@ func (w *Forwarder) Begin(s *fib.Snapshot, now int64) {
 // Frames to a virtual MAC are taken whatever their family: the MAC of an IPv4
 // virtual router may well be how a host reaches its IPv6 gateway.
 func (w *Forwarder) Forward(in uint16, f *packet.Frame) Verdict {
+	w.cursor++
 	v := w.decide(in, f)
 	if v.Action == Drop {
 		w.count(v.Reason)
@@ -98,14 +103,14 @@ func (w *Forwarder) decide(in uint16, f *packet.Frame) Verdict {
 	return drop(ReasonEtherType)
 }
 
-func drop(r Reason) Verdict { return Verdict{Action: Drop, Reason: r} }
+func drop(r Reason) Verdict { return Verdict{Action: Drop, Cause: Cause{Reason: r}} }
 
-func punt(c Class) Verdict { return Verdict{Action: Punt, Class: c} }
+func punt(c Class) Verdict { return Verdict{Action: Punt, Cause: Cause{Class: c}} }
 
 func resolve(port uint16) Verdict {
-	return Verdict{Action: Punt, Class: ClassResolve, Port: port}
+	return Verdict{Action: Punt, Port: port, Cause: Cause{Class: ClassResolve}}
 }
 
 func except(fault Fault, port uint16) Verdict {
-	return Verdict{Action: Exception, Fault: fault, Port: port}
+	return Verdict{Action: Exception, Port: port, Cause: Cause{Fault: fault}}
 }

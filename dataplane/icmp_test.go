@@ -160,7 +160,7 @@ func TestNoICMPErrorIsSentAbout(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := start()
 			// Straight to the exception: Forward drops most of these before.
-			if outs := w.Except(lan, tt.frame, Verdict{Action: Exception, Fault: FaultTTL}); len(outs) != 0 {
+			if outs := w.Except(lan, tt.frame, Verdict{Action: Exception, Cause: Cause{Fault: FaultTTL}}); len(outs) != 0 {
 				t.Errorf("sent %x", outs[0].Frame.Data)
 			}
 			equal(t, "counted", dropsBy(w)["icmp_forbidden"], 1)
@@ -237,7 +237,7 @@ func TestErrorsToLinkLocalSourcesLeaveWhereThePacketCameIn(t *testing.T) {
 func TestErrorsToAnUnresolvedSourceWaitForIt(t *testing.T) {
 	outs := forwardExcept(t, start(), lan, from4(ip4{src: "192.0.2.99", dst: "203.0.113.1", ttl: 1}))
 	equal(t, "number", len(outs), 1)
-	equal(t, "verdict", outs[0].Verdict, Verdict{Action: Punt, Class: ClassResolve, Port: lan})
+	equal(t, "verdict", outs[0].Verdict, Verdict{Action: Punt, Port: lan, Cause: Cause{Class: ClassResolve}})
 	port, via, ok := Resolve(newWorld(), outs[0].Frame.Data)
 	equal(t, "via", via, ip("192.0.2.99"))
 	equal(t, "port", port, lan)

@@ -59,7 +59,7 @@ func (w *Forwarder) forward4(in uint16, p *fib.Port, f *packet.Frame, to destina
 			return drop(reason)
 		}
 	}
-	g := w.snap.Route4(dst)
+	g := w.route4(dst)
 	if g == nil {
 		return noRoute(scoped, b[8])
 	}

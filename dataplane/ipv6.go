@@ -47,7 +47,7 @@ func (w *Forwarder) forward6(in uint16, p *fib.Port, f *packet.Frame, to destina
 		return w.terminalLinkLocal(in, f, packet.IPv6(b))
 	}
 	scoped := isLinkLocal6(srcHi)
-	g := w.snap.Route6(dstHi, binary.BigEndian.Uint64(b[32:40]))
+	g := w.route6(dstHi, binary.BigEndian.Uint64(b[32:40]))
 	if g == nil {
 		return noRoute6(scoped, b[7])
 	}

@@ -152,7 +152,7 @@ func (w *Forwarder) emit(f *packet.Frame, p *ipPacket, port uint16, mac packet.M
 		return drop(ReasonTooBig)
 	}
 	binary.BigEndian.PutUint16(f.Data[12:14], p.etherType())
-	return w.send(f, len(p.data), mac, Verdict{Action: Transmit, Fault: fault, Port: port})
+	return w.send(f, len(p.data), mac, Verdict{Action: Transmit, Port: port, Cause: Cause{Fault: fault}})
 }
 
 // gatewayHop returns the next hop of a packet in a group of kind Gateway.

@@ -300,7 +300,7 @@ func TestSegmentsAreBounded(t *testing.T) {
 
 func TestSegmentationAllocatesNothingOnceItsBuffersAreThere(t *testing.T) {
 	w, f := start(), tso4("198.51.100.10", 0x10, random(60000), 1228)
-	v := Verdict{Action: Exception, Fault: FaultSegment, Port: narrow}
+	v := Verdict{Action: Exception, Port: narrow, Cause: Cause{Fault: FaultSegment}}
 	n := testing.AllocsPerRun(10, func() {
 		if len(w.Except(lan, f, v)) != 49 {
 			t.Fatal("segments")

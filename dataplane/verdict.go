@@ -15,13 +15,20 @@ const (
 	Exception               // transit that the fast path cannot do: see Exception kinds
 )
 
-// Verdict is Forward's answer for one frame.
+// Verdict is Forward's answer for one frame. (A struct of more than four fields
+// would be kept in memory by the compiler, and each return of one cost as much as
+// the checks of a header.)
 type Verdict struct {
 	Action Action
+	Port   uint16 // the egress port: of Transmit, ClassResolve, and of Exception where known
+	Cause
+}
+
+// Cause says more about an Action.
+type Cause struct {
 	Reason Reason // of Drop
 	Class  Class  // of Punt
 	Fault  Fault  // of Exception
-	Port   uint16 // the egress port: of Transmit, ClassResolve, and of Exception where known
 }
 
 // Class sorts punted frames into queues of their own, in order of priority:

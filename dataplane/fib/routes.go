@@ -31,9 +31,10 @@ const MaxGroups = 1 << 24
 
 // family is the prefixes of IPv4 or of IPv6.
 type family struct {
-	pages [][]slot // chosen by pageOf; nil: no chunks
-	short *bart.Table[GroupID]
-	size  int // prefixes
+	pages [][]slot             // chosen by pageOf; nil: no chunks
+	short *bart.Table[GroupID] // of the others, but for the default route; nil: there is none
+	zero  uint32               // the default route, as a leaf; 0: there is none
+	size  int                  // prefixes
 }
 
 // slot is a place of a page, which is a hash table with open addressing whose
@@ -88,6 +89,14 @@ func findIn(page []slot, hash, key uint32) *slot {
 	}
 }
 
+// groupOf returns the group that a leaf leads to; 0 leads nowhere.
+func groupOf(leaf uint32) (GroupID, bool) {
+	if leaf == 0 {
+		return 0, false
+	}
+	return GroupID(leaf>>refShift - 1), true
+}
+
 // Lookup4 returns the group of an IPv4 address: that of the longest prefix.
 func (t *Routes) Lookup4(a uint32) (GroupID, bool) {
 	if t == nil {
@@ -105,10 +114,12 @@ func (t *Routes) Lookup4(a uint32) (GroupID, bool) {
 			return GroupID(ref>>refShift - 1), true
 		}
 	}
-	if t.four.short == nil {
-		return 0, false
+	if t.four.short != nil {
+		if id, ok := t.four.short.Lookup(addr4(a)); ok {
+			return id, true
+		}
 	}
-	return t.four.short.Lookup(addr4(a))
+	return groupOf(t.four.zero)
 }
 
 // Lookup6 returns the group of an IPv6 address, given by its halves: that of
@@ -127,10 +138,12 @@ func (t *Routes) Lookup6(hi, lo uint64) (GroupID, bool) {
 			return GroupID(ref>>refShift - 1), true
 		}
 	}
-	if t.six.short == nil {
-		return 0, false
+	if t.six.short != nil {
+		if id, ok := t.six.short.Lookup(addr6(hi, lo)); ok {
+			return id, true
+		}
 	}
-	return t.six.short.Lookup(addr6(hi, lo))
+	return groupOf(t.six.zero)
 }
 
 // Lookup returns the group of an address of either family.
@@ -148,10 +161,7 @@ func (t *Routes) Get(p netip.Prefix) (GroupID, bool) {
 	}
 	f, e := t.of(p)
 	if e.length < 0 {
-		if f.short == nil {
-			return 0, false
-		}
-		return f.short.Get(p)
+		return f.getShort(p)
 	}
 	s := f.find(e.hash, e.key)
 	if s == nil {
@@ -181,16 +191,24 @@ func (t *Routes) longest(a netip.Addr, groups []Group) (GroupID, bool) {
 	if best.length >= 0 {
 		return best.id, true
 	}
-	if f.short == nil {
-		return 0, false
-	}
 	for l := keyBits(a.Is4()) - 1; l >= 0; l-- {
 		p, _ := a.Prefix(l)
-		if id, ok := f.short.Get(p); ok && groups[id].Kind != Unusable {
+		if id, ok := f.getShort(p); ok && groups[id].Kind != Unusable {
 			return id, true
 		}
 	}
 	return 0, false
+}
+
+// getShort returns the group of just this prefix, which is shorter than a key.
+func (f *family) getShort(p netip.Prefix) (GroupID, bool) {
+	switch {
+	case p.Bits() == 0:
+		return groupOf(f.zero)
+	case f.short == nil:
+		return 0, false
+	}
+	return f.short.Get(p)
 }
 
 // Size returns the number of prefixes.
@@ -212,6 +230,15 @@ func (t *Routes) All() iter.Seq2[netip.Prefix, GroupID] {
 
 // all calls yield for all prefixes, until it returns false.
 func (f *family) all(is4 bool, yield func(netip.Prefix, GroupID) bool) bool {
+	if f.zero != 0 {
+		any := netip.IPv6Unspecified()
+		if is4 {
+			any = netip.IPv4Unspecified()
+		}
+		if !yield(netip.PrefixFrom(any, 0), GroupID(f.zero>>refShift-1)) {
+			return false
+		}
+	}
 	if f.short != nil {
 		for p, id := range f.short.All() {
 			if !yield(p, id) {

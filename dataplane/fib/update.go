@@ -78,6 +78,10 @@ func (u *update) add(p netip.Prefix, id GroupID, gone bool) {
 		u.applyShort()
 	}
 	u.is4 = is4
+	if p.Bits() == 0 {
+		u.setDefault(id, gone)
+		return
+	}
 	if e.length < 0 {
 		u.short = append(u.short, Change{p, id, gone})
 		return
@@ -98,6 +102,19 @@ func (u *update) family() *family {
 		return &u.t.four
 	}
 	return &u.t.six
+}
+
+// setDefault changes the default route of a family.
+func (u *update) setDefault(id GroupID, gone bool) {
+	f := u.family()
+	if f.zero != 0 {
+		f.size--
+	}
+	if f.zero = leaf(id); gone {
+		f.zero = 0
+	} else {
+		f.size++
+	}
 }
 
 // applyShort changes the table of short prefixes of a family.
@@ -126,8 +143,10 @@ func (u *update) applyShort() {
 			table = table.InsertPersist(c.Prefix, c.Group)
 		}
 	}
-	f.short = table
 	f.size += table.Size() - before
+	if f.short = table; table.Size() == 0 {
+		f.short = nil
+	}
 	u.short = u.short[:0]
 }
 

@@ -239,6 +239,7 @@ func (w *Worker) serve(in uint16, frames []packet.Frame) {
 	if outputs := *w.outputs.Load(); len(outputs) != len(w.to) {
 		w.reach(outputs)
 	}
+	w.forward.Ahead(frames)
 	sent := 0
 	for i := range frames {
 		f := &frames[i]
