@@ -22,6 +22,10 @@ type importEnd struct {
 	first    []hostnet.Device
 }
 
+// noticesRoom is how many bytes of notices of the kernel's wait to be read; 0:
+// hostnet's default. Tests of overruns make it small.
+var noticesRoom = 0
+
 // openImport opens the way to the kernel's routes, where they are wanted, and
 // the ports of the devices that it has.
 func (d *process) openImport() error {
@@ -36,7 +40,7 @@ func (d *process) openImport() error {
 		}
 		d.later(e.mirror.close)
 	}
-	if e.follower, err = hostnet.New(hostnet.Config{Table: d.cfg.Import.Table}, e); err != nil {
+	if e.follower, err = hostnet.New(hostnet.Config{Table: d.cfg.Import.Table, Room: noticesRoom}, e); err != nil {
 		return err
 	}
 	d.imports = e

@@ -156,6 +156,13 @@ func usable(d *hostnet.Device) (list []netip.Prefix) {
 // vacant is the interface of a port number that has no device.
 var vacant = &config.Interface{Attach: config.AttachPacket, Queues: 1, HostAddrs: true, Mirror: true}
 
+// mirroredInterface is the interface of a device.
+func mirroredInterface(device string) *config.Interface {
+	c := *vacant
+	c.Name, c.Device = device, device
+	return &c
+}
+
 // vacate takes the device from a port.
 func (m *mirror) vacate(number int) {
 	if err := m.own[number].SetDevice(""); err != nil {
@@ -172,16 +179,15 @@ func (m *mirror) occupy(name string) error {
 			return fmt.Errorf("an interface of the configuration has the name %q: give it another one", name)
 		}
 	}
-	c := *vacant
-	c.Name, c.Device = name, name
+	c := mirroredInterface(name)
 	if n := len(m.spare); n > 0 {
 		number := int(m.spare[n-1])
 		m.spare = m.spare[:n-1]
-		m.tell(number, &c)
+		m.tell(number, c)
 		return m.own[number].SetDevice(name)
 	}
 	number := len(m.d.ports.all())
-	if err := m.net.Do(func() error { return m.d.openPort(&c) }); err != nil {
+	if err := m.net.Do(func() error { return m.d.openPort(c) }); err != nil {
 		return err
 	}
 	p := m.d.ports.at(uint16(number))
@@ -192,7 +198,7 @@ func (m *mirror) occupy(name string) error {
 	if err := m.d.reach(uint16(number)); err != nil {
 		return err
 	}
-	m.tell(number, &c)
+	m.tell(number, c)
 	m.d.watches.follow(m.d)
 	return nil
 }

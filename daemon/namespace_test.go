@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,6 +25,9 @@ import (
 // configVariable makes this test binary a router process.
 const configVariable = "VROUTER_TEST_DAEMON"
 
+// roomVariable makes noticesRoom of such a process another one.
+const roomVariable = "VROUTER_TEST_ROOM"
+
 func TestMain(m *testing.M) {
 	if file := os.Getenv(configVariable); file != "" {
 		os.Exit(helper(file))
@@ -33,6 +37,7 @@ func TestMain(m *testing.M) {
 
 // helper runs the daemon until its standard input ends, or a signal comes.
 func helper(file string) int {
+	noticesRoom, _ = strconv.Atoi(os.Getenv(roomVariable)) // 0 without it
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, bufio.NewReader(os.Stdin))

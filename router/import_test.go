@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vrouter/config"
+	"vrouter/packet"
 	"vrouter/rib"
 )
 
@@ -114,5 +115,118 @@ func TestImportNeedsARestart(t *testing.T) {
 	cfg.Import = nil
 	if _, err := r.Reconfigure(now, &cfg); err == nil || !strings.Contains(err.Error(), "[import]") {
 		t.Fatal(err)
+	}
+}
+
+// mirrorOf is a router that runs and has no interface but what SetInterface
+// gives it.
+func mirrorOf(t *testing.T) (*Router, time.Time) {
+	t.Helper()
+	cfg, err := config.Parse("test", []byte("[import]\nmirror = true\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1e9, 0)
+	r := New(cfg, 1)
+	r.Start(now)
+	return r, now
+}
+
+func deviceOf(name string) *config.Interface {
+	return &config.Interface{Name: name, Device: name, Attach: config.AttachPacket, Queues: 1, HostAddrs: true, Mirror: true}
+}
+
+func upWith(last byte, addresses ...string) PortState {
+	s := PortState{Present: true, Up: true, MTU: 1500, MAC: packet.MAC{2, 0, 0, 0, 1, last}}
+	for _, a := range addresses {
+		s.KernelAddresses = append(s.KernelAddresses, netip.MustParsePrefix(a))
+	}
+	return s
+}
+
+// used writes the routes in use that are not broadcasts: prefix, what, where.
+func used(r *Router) (list []string) {
+	for _, route := range r.RoutesInUse() {
+		text := route.Prefix.String() + " " + route.Source + " " + route.Type
+		for _, h := range route.NextHops {
+			text += " " + strings.TrimPrefix(h.Via.String(), "invalid IP") + "@" + h.Interface
+		}
+		if route.Type != "broadcast" {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
+func wantRoutes(t *testing.T, r *Router, want ...string) {
+	t.Helper()
+	if got := used(r); strings.Join(got, "; ") != strings.Join(want, "; ") {
+		t.Errorf("routes:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestInterfacesComeAndGoWithTheirDevices(t *testing.T) {
+	r, now := mirrorOf(t)
+	r.SetInterface(now, 0, deviceOf("eth1"))
+	r.PortChanged(now, 0, upWith(1, "192.0.2.1/24"))
+	r.SetInterface(now, 1, deviceOf("eth2"))
+	r.PortChanged(now, 1, upWith(2, "203.0.113.1/24", "10.6.0.1/32"))
+	route := KernelRoute{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Hops: []KernelHop{{netip.MustParseAddr("203.0.113.9"), "eth2"}}}
+	r.KernelRoutes(now, []KernelRoute{route})
+	wantRoutes(t, r,
+		"10.0.0.0/8 imported unicast 203.0.113.9@eth2", "10.6.0.1/32 local local @eth2",
+		"192.0.2.0/24 connected unicast @eth1", "192.0.2.1/32 local local @eth1",
+		"203.0.113.0/24 connected unicast @eth2", "203.0.113.1/32 local local @eth2")
+
+	r.SetInterface(now, 1, &config.Interface{HostAddrs: true, Mirror: true}) // the device has gone
+	wantRoutes(t, r, "192.0.2.0/24 connected unicast @eth1", "192.0.2.1/32 local local @eth1")
+	if p := r.Snapshot().Ports[1]; p.Up {
+		t.Errorf("%+v", p)
+	}
+	r.KernelRoutes(now, []KernelRoute{route}) // still in the kernel for a moment, by no device
+	wantRoutes(t, r, "10.0.0.0/8 imported unreachable",
+		"192.0.2.0/24 connected unicast @eth1", "192.0.2.1/32 local local @eth1")
+
+	r.SetInterface(now, 1, deviceOf("eth9")) // another one with its number
+	r.PortChanged(now, 1, upWith(9, "198.51.100.1/24"))
+	route.Hops = []KernelHop{{netip.MustParseAddr("198.51.100.7"), "eth9"}}
+	r.KernelRoutes(now, []KernelRoute{route})
+	wantRoutes(t, r, "10.0.0.0/8 imported unicast 198.51.100.7@eth9",
+		"192.0.2.0/24 connected unicast @eth1", "192.0.2.1/32 local local @eth1",
+		"198.51.100.0/24 connected unicast @eth9", "198.51.100.1/32 local local @eth9")
+}
+
+func TestAddressesOfTheHostThatAreOnNoInterface(t *testing.T) {
+	r, now := mirrorOf(t)
+	r.SetInterface(now, 0, deviceOf("eth1"))
+	r.PortChanged(now, 0, upWith(1, "192.0.2.1/24"))
+	list := func(addresses ...string) (all []netip.Addr) {
+		for _, a := range addresses {
+			all = append(all, netip.MustParseAddr(a))
+		}
+		return all
+	}
+	r.HostAddresses(now, list("127.0.0.1", "10.255.0.1", "fe80::1", "192.0.2.1"))
+	wantRoutes(t, r, "10.255.0.1/32 local local", "192.0.2.0/24 connected unicast @eth1", "192.0.2.1/32 local local @eth1")
+	r.HostAddresses(now, list("10.255.0.2"))
+	wantRoutes(t, r, "10.255.0.2/32 local local", "192.0.2.0/24 connected unicast @eth1", "192.0.2.1/32 local local @eth1")
+	r.HostAddresses(now, nil)
+	wantRoutes(t, r, "192.0.2.0/24 connected unicast @eth1", "192.0.2.1/32 local local @eth1")
+}
+
+// A kernel that forwards itself, and cannot be kept from it, is left alone; the
+// router takes it back.
+func TestTheRouterStandsBackForAKernelThatForwards(t *testing.T) {
+	r, now := mirrorOf(t)
+	r.SetInterface(now, 0, deviceOf("eth1"))
+	transit := func() bool { return r.Snapshot().Ports[0].Transit }
+	if !transit() {
+		t.Fatal("a mirrored interface does not forward")
+	}
+	if got := importEvents(r.KernelForwards(now, "it cannot be kept from it")); len(got) != 1 || got[0] != "vrouter kernel" || transit() {
+		t.Errorf("%v, %v", got, transit())
+	}
+	if got := importEvents(r.KernelForwards(now, "")); len(got) != 1 || got[0] != "kernel vrouter" || !transit() {
+		t.Errorf("%v, %v", got, transit())
 	}
 }

@@ -211,3 +211,158 @@ func TestMirrorForwardsInTheKernelsPlace(t *testing.T) {
 	}
 	unharmed(t, streams, "the kernel's forwarding")
 }
+
+// BIRD and FRR on the router's own host put routes into the kernel, each of its
+// own; the router forwards by them.
+func TestMirrorOfBIRDAndFRR(t *testing.T) {
+	t.Parallel()
+	bird, zebra, staticd := need(t, "bird"), need(t, "zebra"), need(t, "staticd")
+	if netlab.SingleUser() {
+		t.Skip("FRR changes to a user of its own, which needs root outside")
+	}
+	r := newRig(t)
+	second := r.host("second", r.wanNet, "203.0.113.11/24", "2001:db8:2::11/64")
+	must(t, second.Address("lo", "10.66.0.1/32", "2001:db8:66::1/128"))
+	for _, route := range [][2]string{{"192.0.2.0/24", "203.0.113.1"}, {"2001:db8:1::/64", "2001:db8:2::1"}} {
+		must(t, second.Route(route[0], route[1], "eth0"))
+	}
+	v := r.mirror("r1")
+	v.start()
+	waitFor(t, patience, "the LAN host reaches "+wanHost4, func() error { return r.pingOnce(wanHost4) })
+	unrelated := r.streams(wanHost4, wanHost6)
+
+	b := &birdOnRouter{r: r, v: v, program: bird}
+	b.start(`
+		route 198.51.100.0/24 via 203.0.113.10;
+		route 10.88.0.0/16 via 203.0.113.10 via 203.0.113.11;`, `
+		route 2001:db8:99::/48 via 2001:db8:2::10;`)
+	startFRR(t, v, zebra, staticd, `
+ip route 10.66.0.0/16 203.0.113.11
+ip route 10.89.0.0/16 203.0.113.10
+ip route 10.89.0.0/16 203.0.113.11
+ip route 10.90.0.0/16 blackhole
+ipv6 route 2001:db8:66::/48 2001:db8:2::11
+`)
+	for prefix, hops := range map[string]int{
+		"198.51.100.0/24": 1, "10.88.0.0/16": 2, "2001:db8:99::/48": 1,
+		"10.66.0.0/16": 1, "10.89.0.0/16": 2, "2001:db8:66::/48": 1,
+	} {
+		v.waitHops(prefix, hops)
+	}
+	waitFor(t, patience, "FRR's blackhole is there", func() error {
+		if hole, err := v.route("10.90.0.0/16"); err != nil || hole == nil || len(hole.NextHops) > 0 {
+			return fmt.Errorf("%+v %w", hole, err)
+		}
+		return nil
+	})
+	for _, target := range []string{target4, target6, "10.66.0.1", "2001:db8:66::1"} {
+		waitFor(t, patience, "the LAN host reaches "+target, func() error { return r.pingOnce(target) })
+	}
+	by, err := r.streamsTo(second, "10.66.0.1", "2001:db8:66::1")
+	must(t, err)
+
+	// BIRD moves its routes, FRR's and others stay.
+	b.configure(`
+		route 198.51.100.0/24 via 203.0.113.11;
+		route 10.88.0.0/16 via 203.0.113.11;`, "")
+	v.waitRoute("198.51.100.0/24", "imported", "203.0.113.11")
+	v.waitRoute("10.88.0.0/16", "imported", "203.0.113.11")
+	v.waitRoute("2001:db8:99::/48", "imported")
+	unharmed(t, append(unrelated, by...), "BIRD has moved its routes")
+	b.stop()
+	v.waitRoute("198.51.100.0/24", "imported")
+	if out, err := v.show("routes"); err != nil || !strings.Contains(string(out), `"protocol": "zebra"`) && !strings.Contains(string(out), `"protocol": "196"`) && !strings.Contains(string(out), `"protocol": "static"`) {
+		t.Errorf("%v %s", err, out)
+	}
+	unharmed(t, append(unrelated, by...), "BIRD has gone")
+}
+
+// streamsTo starts streams from the LAN host to addresses of another host.
+func (r *rig) streamsTo(h *netlab.Host, addresses ...string) (list []*netlab.Stream, err error) {
+	for i, a := range addresses {
+		s, err := netlab.StartStream(r.lan, h, netip.MustParseAddr(a), uint16(7200+i), 500)
+		if err != nil {
+			return nil, err
+		}
+		r.t.Cleanup(s.Close)
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// birdOnRouter is a BIRD that puts its routes into the router's kernel.
+type birdOnRouter struct {
+	r       *rig
+	v       *vrouter
+	program string
+	dir     string
+	process *netlab.Process
+}
+
+func (b *birdOnRouter) text(routes4, routes6 string) string {
+	return fmt.Sprintf(`
+log stderr all;
+router id 203.0.113.1;
+protocol device {}
+protocol kernel k4 { ipv4 { export all; }; merge paths on; }
+protocol kernel k6 { ipv6 { export all; }; merge paths on; }
+protocol static s4 { ipv4; %s }
+protocol static s6 { ipv6; %s }
+`, routes4, routes6)
+}
+
+func (b *birdOnRouter) start(routes4, routes6 string) {
+	b.r.t.Helper()
+	b.dir = filepath.Join(b.r.lab.Dir, "bird-router")
+	must(b.r.t, os.Mkdir(b.dir, 0o755))
+	must(b.r.t, os.WriteFile(filepath.Join(b.dir, "conf"), []byte(b.text(routes4, routes6)), 0o644))
+	var err error
+	b.process, err = b.v.host.Start(b.program, "-f", "-c", filepath.Join(b.dir, "conf"), "-s", filepath.Join(b.dir, "ctl"), "-P", filepath.Join(b.dir, "pid"))
+	must(b.r.t, err)
+	b.r.t.Cleanup(func() {
+		if b.r.t.Failed() {
+			b.r.t.Logf("log of BIRD:\n%s", tail(b.process.Output()))
+		}
+	})
+}
+
+func (b *birdOnRouter) configure(routes4, routes6 string) {
+	b.r.t.Helper()
+	must(b.r.t, os.WriteFile(filepath.Join(b.dir, "conf"), []byte(b.text(routes4, routes6)), 0o644))
+	out, err := b.r.run(b.v.host, need(b.r.t, "birdc"), "-s", filepath.Join(b.dir, "ctl"), "configure")
+	if err != nil {
+		b.r.t.Fatalf("birdc configure: %v: %s", err, out)
+	}
+}
+
+func (b *birdOnRouter) stop() { must(b.r.t, b.process.Stop(stopPatience)) }
+
+// startFRR runs zebra and staticd on a router's host.
+func startFRR(t *testing.T, v *vrouter, zebra, staticd, config string) {
+	t.Helper()
+	dir := filepath.Join(filepath.Dir(v.config), "frr-router")
+	must(t, os.Mkdir(dir, 0o777))
+	must(t, os.Chmod(dir, 0o777)) // for FRR's own user, too
+	must(t, os.Chmod(filepath.Dir(v.config), 0o755))
+	for name, text := range map[string]string{"zebra": "log stdout\n", "staticd": "log stdout\n" + config} {
+		file := filepath.Join(dir, name+".conf")
+		must(t, os.WriteFile(file, []byte(text), 0o644))
+	}
+	common := []string{"-z", filepath.Join(dir, "zserv"), "--vty_socket", dir, "-P", "0"}
+	for _, program := range []string{zebra, staticd} {
+		name := filepath.Base(program)
+		p, err := v.host.Start(append([]string{program, "-f", filepath.Join(dir, name+".conf"), "-i", filepath.Join(dir, name+".pid")}, common...)...)
+		must(t, err)
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("log of %s:\n%s", name, tail(p.Output()))
+			}
+		})
+		if program == zebra {
+			waitFor(t, patience, "zebra runs", func() error {
+				_, err := os.Stat(filepath.Join(dir, "zserv"))
+				return err
+			})
+		}
+	}
+}
