@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -8,45 +9,200 @@ import (
 	"vrouter/packet"
 )
 
-// spread sends n flows to a group of 8 next hops and returns their shares.
-func spread(n int, frame func(i int) []byte) []int {
-	g := fib.Group{Hops: make([]fib.NextHop, 8), Buckets: fib.BuildBuckets(8)}
-	count := make([]int, 8)
-	for i := range n {
-		g.Hops[g.Buckets[flow(99, frame(i))&uint64(len(g.Buckets)-1)]].Port++
+// eight is a group of eight next hops, each on a port of its own.
+func eight() *fib.Group {
+	g := &fib.Group{Hops: make([]fib.NextHop, 8), Buckets: fib.BuildBuckets(8)}
+	for i := range g.Hops {
+		g.Hops[i].Port = uint16(i)
 	}
-	for i := range count {
-		count[i] = int(g.Hops[i].Port)
+	return g
+}
+
+// spread sends n flows to a group of 8 next hops by a router's seed and returns
+// their shares.
+func spread(seed uint64, n int, frame func(i int) []byte) []int {
+	g, count := eight(), make([]int, 8)
+	for i := range n {
+		count[g.Pick(flow(seed, frame(i))).Port]++
 	}
 	return count
 }
 
-// Chance alone makes shares of 1250 differ by 33 (one standard deviation);
-// within 10 % are three of them, whichever field it is that differs.
-func TestFlowsAreSpreadEvenly(t *testing.T) {
+// sequences are 10,000 flows each that differ in something, in sequence.
+func sequences() map[string]func(i int) []byte {
 	v4, v6 := from4(ip4{dst: "10.6.0.1"}).Data[l3:], from6(ip6{dst: "2001:db8:6::1"}).Data[l3:]
 	put := func(b []byte, at, i int) []byte {
 		b = slices.Clone(b)
 		b[at], b[at+1] = byte(i>>8), byte(i)
 		return b
 	}
-	for name, frame := range map[string]func(i int) []byte{
-		"IPv4 source":           func(i int) []byte { return put(v4, 14, i) },
-		"IPv4 destination":      func(i int) []byte { return put(v4, 18, i) },
-		"IPv4 source port":      func(i int) []byte { return put(v4, 20, i) },
-		"IPv4 destination port": func(i int) []byte { return put(v4, 22, i) },
-		"IPv6 source":           func(i int) []byte { return put(v6, 22, i) },
-		"IPv6 prefix":           func(i int) []byte { return put(v6, 12, i) },
-		"IPv6 destination":      func(i int) []byte { return put(v6, 38, i) },
-		"IPv6 source port":      func(i int) []byte { return put(v6, 40, i) },
-		"both ports alike":      func(i int) []byte { return put(put(v4, 20, i), 22, i) },
-	} {
-		if s := spread(10000, frame); slices.Max(s) > 1375 || slices.Min(s) < 1125 {
-			t.Errorf("%s: %v", name, s)
+	return map[string]func(i int) []byte{
+		"IPv4 source":              func(i int) []byte { return put(v4, 14, i) },
+		"IPv4 destination":         func(i int) []byte { return put(v4, 18, i) },
+		"IPv4 destination /24":     func(i int) []byte { return put(v4, 17, i) },
+		"IPv4 source port":         func(i int) []byte { return put(v4, 20, i) },
+		"IPv4 destination port":    func(i int) []byte { return put(v4, 22, i) },
+		"IPv6 source":              func(i int) []byte { return put(v6, 22, i) },
+		"IPv6 source /64":          func(i int) []byte { return put(v6, 14, i) },
+		"IPv6 source /48":          func(i int) []byte { return put(v6, 12, i) },
+		"IPv6 destination":         func(i int) []byte { return put(v6, 38, i) },
+		"IPv6 source port":         func(i int) []byte { return put(v6, 40, i) },
+		"IPv6 destination port":    func(i int) []byte { return put(v6, 42, i) },
+		"both ports alike":         func(i int) []byte { return put(put(v4, 20, i), 22, i) },
+		"100 hosts with 100 ports": func(i int) []byte { return put(put(v4, 14, i%100), 20, i/100) },
+		"IPv6, hosts with ports":   func(i int) []byte { return put(put(v6, 22, i%100), 40, i/100) },
+		"hosts to hosts":           func(i int) []byte { return put(put(v4, 14, i%208), 18, i/208) },
+	}
+}
+
+// Whatever it is that flows differ in, each of eight next hops gets its eighth of
+// 10,000, within 5 %, by the seed of any router.
+func TestFlowsAreSpreadEvenly(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	uneven, tries := 0, 0
+	for range 200 {
+		seed := fib.FlowSeed(r.Uint64())
+		for name, frame := range sequences() {
+			s := spread(seed, 10_000, frame)
+			worst := max(slices.Max(s)-1250, 1250-slices.Min(s))
+			if tries++; worst > 62 {
+				uneven++
+			}
+			if worst > 250 {
+				t.Errorf("seed %#x, %s: %v", seed, name, s)
+			}
 		}
 	}
-	if s := spread(200000, func(i int) []byte { return put(put(v4, 20, i), 14, i>>16) }); slices.Max(s) > 26250 || slices.Min(s) < 23750 {
-		t.Errorf("many flows, within 5 %%: %v", s)
+	// By chance alone it would be 36 %.
+	if uneven*100 > tries {
+		t.Errorf("more than 5 %% uneven in %d of %d cases", uneven, tries)
+	}
+}
+
+// Flows that differ at random differ by chance: shares of 1250 by 33 (one standard
+// deviation); 200,000 flows are even within 5 %.
+func TestRandomFlowsAreSpreadAsByChance(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 2))
+	seed := fib.FlowSeed(r.Uint64())
+	for name, b := range map[string][]byte{
+		"IPv4": from4(ip4{dst: "10.6.0.1"}).Data[l3:], "IPv6": from6(ip6{dst: "2001:db8:6::1"}).Data[l3:],
+	} {
+		b = slices.Clone(b)
+		fields := b[12:24] // addresses and ports
+		if name == "IPv6" {
+			fields = b[10:44]
+		}
+		any := func(int) []byte {
+			for i := range fields {
+				fields[i] = byte(r.Uint32())
+			}
+			return b
+		}
+		if s := spread(seed, 10_000, any); slices.Max(s) > 1375 || slices.Min(s) < 1125 {
+			t.Errorf("%s: %v", name, s)
+		}
+		if s := spread(seed, 200_000, any); slices.Max(s) > 26250 || slices.Min(s) < 23750 {
+			t.Errorf("%s, many: %v", name, s)
+		}
+	}
+}
+
+// The second of two routers, which gets an eighth of the flows from the first, has
+// to spread just these over all its next hops.
+func TestRoutersInARowChooseApart(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	g := eight()
+	uneven, tries := 0, 0
+	for range 50 {
+		first, second := fib.FlowSeed(r.Uint64()), fib.FlowSeed(r.Uint64())
+		for _, frame := range sequences() {
+			count := make([]int, 8)
+			for i := range 10_000 {
+				b := frame(i)
+				if g.Pick(flow(first, b)).Port == 3 {
+					count[g.Pick(flow(second, b)).Port]++
+				}
+			}
+			// About 156 each: by chance less than 100 is one of 100,000.
+			if tries++; slices.Min(count) < 100 {
+				uneven++
+			}
+		}
+	}
+	if uneven*100 > tries {
+		t.Errorf("uneven in %d of %d cases", uneven, tries)
+	}
+}
+
+// The whole way: 10,000 flows through Forward to eight next hops. One is lost, and
+// only its flows go elsewhere, evenly; it is back, and takes its share again.
+func TestALostNextHopMovesItsFlowsAndNoOther(t *testing.T) {
+	world := newWorld()
+	world.Seed = fib.FlowSeed(4)
+	id, _ := world.Routes.Lookup(ip("10.6.0.1"))
+	var hs []fib.NextHop
+	for i := range 8 {
+		hs = append(hs, fib.NextHop{Port: wan, Via: ip("203.0.113.1"), MAC: packet.MAC{2, 0, 0, 0, 2, byte(i)}, Resolved: true})
+		hs[i].Via = hs[i].Via.Next()
+		for range i {
+			hs[i].Via = hs[i].Via.Next()
+		}
+	}
+	ways := func(hops []fib.NextHop) []byte {
+		s := *world
+		s.Groups = slices.Clone(world.Groups)
+		old := &world.Groups[id]
+		s.Groups[id] = fib.Group{Kind: fib.Gateway, Hops: hops, Buckets: fib.Rebucket(old, hops)}
+		*world = s
+		w := NewForwarder()
+		w.Begin(world, 1)
+		by := make([]byte, 10_000)
+		for i := range by {
+			f := from4(ip4{dst: "10.6.0.1", payload: udp(uint16(1024+i), 2000, nil)})
+			if v := w.Forward(lan, f); v.Action != Transmit {
+				t.Fatal(v)
+			}
+			by[i] = f.Data[5]
+		}
+		return by
+	}
+	shares := func(by []byte) []int {
+		n := make([]int, 8)
+		for _, h := range by {
+			n[h]++
+		}
+		return n
+	}
+	all := ways(hs)
+	if n := shares(all); slices.Max(n) > 1312 || slices.Min(n) < 1188 {
+		t.Errorf("shares %v", n)
+	}
+	for _, without := range [][]fib.NextHop{
+		slices.Delete(slices.Clone(hs), 3, 4),
+		func() []fib.NextHop { silent := slices.Clone(hs); silent[3].Resolved = false; return silent }(),
+	} {
+		lost := ways(without)
+		for i := range lost {
+			if all[i] != 3 && lost[i] != all[i] {
+				t.Fatalf("flow %d moved from next hop %d to %d", i, all[i], lost[i])
+			}
+		}
+		if n := shares(lost); n[3] != 0 || slices.Max(n) > 1600 {
+			t.Errorf("shares %v", n)
+		}
+		back := ways(hs)
+		moved := 0
+		for i := range back {
+			if back[i] != lost[i] {
+				if moved++; back[i] != 3 {
+					t.Fatalf("flow %d moved from next hop %d to %d", i, lost[i], back[i])
+				}
+			}
+		}
+		if moved > 1400 {
+			t.Errorf("%d flows moved to the next hop that is back", moved)
+		}
+		all = back
 	}
 }
 

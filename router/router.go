@@ -71,7 +71,7 @@ func New(cfg *config.Config, seed uint64) *Router {
 		rand:  rand.New(rand.NewPCG(seed, 0x7672)),
 		lease: &fib.Lease{},
 	}
-	r.flowSeed = r.rand.Uint64()
+	r.flowSeed = fib.FlowSeed(r.rand.Uint64())
 	r.cache = neigh.New(neigh.Config{Rand: r.rand})
 	r.table = rib.New()
 	for i := range cfg.Interfaces {

@@ -1,9 +1,12 @@
 package fib
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
-// A group with several next hops spreads flows by buckets: bucket h mod 2^k
-// belongs to one next hop, and a change of next hops reassigns as few buckets
+// A group with several next hops spreads flows by buckets: that of the upper k
+// bits of the hash belongs to one next hop, and a change of next hops reassigns as few buckets
 // as can be (resilient hashing). Shares are even within one part in
 // bucketsPerHop.
 const (
@@ -37,15 +40,16 @@ func Rebucket(old *Group, hops []NextHop) []uint8 {
 	share := newShares(len(buckets), len(hops), usable)
 	var free []int
 	for b := range buckets {
-		i := old.heir(b, hops)
+		i := old.heir(b, len(buckets), hops)
 		if i < 0 || !share.take(i) {
 			free = append(free, b)
 			continue
 		}
 		buckets[b] = uint8(i)
 	}
-	for next := 0; len(free) > 0; next++ {
-		if i := usable[next%len(usable)]; share.take(i) {
+	// Neighbouring buckets to one next hop: see FlowSeed.
+	for _, i := range usable {
+		for len(free) > 0 && share.take(i) {
 			buckets[free[0]] = uint8(i)
 			free = free[1:]
 		}
@@ -76,16 +80,16 @@ func usableHops(hops []NextHop) []int {
 	return usable
 }
 
-// heir returns the index in hops of the next hop that has bucket b of the
-// group, or -1. A group that had fewer buckets used the same hash, modulo
-// less.
-func (g *Group) heir(b int, hops []NextHop) int {
+// heir returns the index in hops of the next hop that has in the group what is
+// bucket b of so many, or -1. A group that had fewer buckets used fewer bits of
+// the same hash.
+func (g *Group) heir(b, of int, hops []NextHop) int {
 	if len(g.Hops) == 0 {
 		return -1
 	}
 	owner := &g.Hops[0]
 	if g.Buckets != nil {
-		owner = &g.Hops[g.Buckets[b%len(g.Buckets)]]
+		owner = &g.Hops[g.Buckets[b*len(g.Buckets)/of]]
 	}
 	return slices.IndexFunc(hops, func(h NextHop) bool { return h.Port == owner.Port && h.Via == owner.Via })
 }
@@ -123,5 +127,6 @@ func (s *shares) take(i int) bool {
 
 // Pick returns the next hop for a flow with hash h; the group has Buckets.
 func (g *Group) Pick(h uint64) *NextHop {
-	return &g.Hops[g.Buckets[h&uint64(len(g.Buckets)-1)]]
+	bucket, _ := bits.Mul64(h, uint64(len(g.Buckets)))
+	return &g.Hops[g.Buckets[bucket]]
 }

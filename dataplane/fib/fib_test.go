@@ -2,6 +2,7 @@ package fib
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -74,7 +75,7 @@ func checkMoves(t *testing.T, old, now *Group, lost func(netip.Addr) bool) {
 	t.Helper()
 	usable := 0
 	for h := range uint64(4096) {
-		was, is := old.Pick(h), now.Pick(h)
+		was, is := old.Pick(h<<52), now.Pick(h<<52)
 		if was.Via != is.Via && !lost(was.Via) {
 			t.Fatalf("flow %d moved from %s to %s", h, was.Via, is.Via)
 		}
@@ -102,6 +103,7 @@ func TestANewNextHopTakesItsShareEvenlyAndNoMore(t *testing.T) {
 		moved := 0
 		size := max(len(old.Buckets), len(now.Buckets))
 		for h := range uint64(size) {
+			h <<= 64 - bits.Len(uint(size-1))
 			if was, is := old.Pick(h), now.Pick(h); was.Via != is.Via {
 				moved++
 				if is.Via != hs[n].Via && size == len(old.Buckets) {
