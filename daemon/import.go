@@ -57,18 +57,22 @@ func (e *importEnd) start() {
 	go func() {
 		defer close(e.done)
 		if e.mirror != nil {
-			e.mirror.forbid(e.first)
 			e.tellHost(e.first)
 		}
 		e.follower.Run()
 	}()
 }
 
-// stop ends following. What is known stays.
+// stop ends following, and has the kernel forward again where it did before.
+// What is known stays.
 func (e *importEnd) stop() {
-	if e != nil && e.done != nil {
-		e.follower.Stop()
-		<-e.done
+	if e == nil || e.done == nil {
+		return
+	}
+	e.follower.Stop()
+	<-e.done
+	if e.mirror != nil {
+		e.mirror.handBack()
 	}
 }
 
@@ -142,4 +146,7 @@ func kernelType(t hostnet.Type) rib.Type {
 // Status implements hostnet.Sink.
 func (e *importEnd) Status(s hostnet.Status) {
 	e.call(func(now time.Time) []router.Action { return e.d.loop.router.ImportStatus(now, router.ImportStatus(s)) })
+	if s.Synced && e.mirror != nil {
+		e.mirror.synced()
+	}
 }

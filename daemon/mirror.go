@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,8 +27,10 @@ type mirror struct {
 	own   map[int]*afpacket.Port // by number: the ports that the mirror has opened
 	spare []uint16               // of these, numbers without a device
 
-	alone   *kernel.NoTransit // the kernel is kept from forwarding
-	refused string            // why that failed, so that the kernel forwards
+	contends bool              // the kernel forwards, if it may
+	ready    bool              // this router can
+	alone    *kernel.NoTransit // the kernel is kept from it
+	refused  bool              // that failed
 
 	mu   sync.Mutex
 	have map[string][]netip.Prefix // by device: its addresses in the kernel
@@ -51,31 +54,98 @@ func (m *mirror) close() {
 // sysctls are what has the kernel not forward.
 const sysctls = "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0"
 
-// forbid keeps the kernel from forwarding what this router forwards, where it
-// would: each packet would arrive twice. Where that cannot be had the router
-// stands back for as long.
-func (m *mirror) forbid(list []hostnet.Device) {
-	forwards := slices.ContainsFunc(list, func(d hostnet.Device) bool {
+// notReady is why the kernel forwards at first.
+const notReady = "the kernel's routes are not all known yet"
+
+// contend looks whether the kernel forwards what this router forwards: each
+// packet would arrive twice.
+func (m *mirror) contend(list []hostnet.Device) {
+	m.contends = slices.ContainsFunc(list, func(d hostnet.Device) bool {
 		return mirrored(&d) && (d.Forwards4 || d.Forwards6)
 	})
-	refused := ""
-	if forwards && m.alone == nil {
-		err := m.net.Do(func() (err error) {
-			m.alone, err = kernel.ForbidTransit()
-			return err
-		})
-		if err != nil {
-			m.alone = nil
-			refused = fmt.Sprintf("the kernel forwards, and cannot be kept from it (%v): %s", err, sysctls)
-		} else {
-			m.d.log.Info("the kernel is kept from forwarding while this router does")
-		}
-	}
-	m.refused = refused
-	if m.d.loop != nil {
-		m.d.imports.call(func(now time.Time) []router.Action { return m.d.loop.router.KernelForwards(now, refused) })
+	m.agree()
+}
+
+// agree settles who forwards. A kernel that does goes on until this router can,
+// and is then kept from it. Better that a packet goes twice in between than that
+// one is lost. Where the kernel cannot be kept from it the router stands back.
+func (m *mirror) agree() {
+	switch {
+	case !m.contends:
+		m.forwards("")
+	case !m.ready:
+		m.forwards(notReady)
+	case m.alone != nil:
+	case m.refused:
+		m.forbid()
+	default:
+		m.forwards("")
+		m.forbid()
 	}
 }
+
+// forbid keeps the kernel from forwarding, or stands back.
+func (m *mirror) forbid() {
+	err := m.net.Do(func() (err error) {
+		m.alone, err = kernel.ForbidTransit()
+		return err
+	})
+	if m.refused = err != nil; m.refused {
+		m.alone = nil
+		m.forwards(fmt.Sprintf("the kernel forwards, and cannot be kept from it (%v): %s", err, sysctls))
+		return
+	}
+	m.d.log.Info("the kernel is kept from forwarding while this router does")
+	m.forwards("")
+}
+
+// forwards tells the router why the kernel forwards in its place, if so.
+func (m *mirror) forwards(why string) {
+	if m.d.loop != nil {
+		m.d.imports.call(func(now time.Time) []router.Action { return m.d.loop.router.KernelForwards(now, why) })
+	}
+}
+
+// resolveWait is how long the kernel goes on for the sake of next hops that do
+// not answer.
+const resolveWait = 500 * time.Millisecond
+
+// synced is called when all routes are known: once their next hops are resolved
+// the router is as good as the kernel.
+func (m *mirror) synced() {
+	if m.ready {
+		return
+	}
+	for end := time.Now().Add(resolveWait); m.contends && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		waiting, err := ask(context.Background(), m.d.loop, func(time.Time) int { return m.d.loop.router.Unresolved() })
+		if waiting == 0 || err != nil {
+			break
+		}
+	}
+	m.ready = true
+	m.agree()
+}
+
+// handBack lets the kernel forward again, before this router ceases to.
+func (m *mirror) handBack() {
+	if m.alone == nil {
+		return
+	}
+	// Closing takes effect at once, but returns only when the kernel has waited
+	// for all that still go through the table (RCU), long on a busy machine.
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		m.alone.Close()
+	}()
+	time.Sleep(handBackTime)
+	m.forwards("this router stops")
+	<-closed
+	m.alone = nil
+}
+
+// handBackTime is more than closing takes to have an effect.
+const handBackTime = 5 * time.Millisecond
 
 // addresses returns the kernel's addresses on a device.
 func (m *mirror) addresses(device string) []netip.Prefix {
@@ -94,7 +164,7 @@ func mirrored(d *hostnet.Device) bool {
 // follow brings the interfaces in step with the devices, and returns the indices
 // of those that have become an interface or ceased to be one.
 func (m *mirror) follow(list []hostnet.Device) (moved []int) {
-	m.forbid(list) // before the first frame is forwarded twice
+	m.contend(list)
 	have := map[string][]netip.Prefix{}
 	wanted := map[string]bool{}
 	for i := range list {

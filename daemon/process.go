@@ -139,6 +139,9 @@ func (d *process) openLoop() error {
 	for number, p := range d.ports.all()[len(d.cfg.Interfaces):] {
 		r.SetInterface(time.Time{}, uint16(len(d.cfg.Interfaces)+number), p.cfg)
 	}
+	if d.imports != nil && d.imports.mirror != nil && d.imports.mirror.contends {
+		r.KernelForwards(time.Time{}, notReady)
+	}
 	l, err := newLoop(r, newClock(), d.log)
 	if err != nil {
 		return err

@@ -93,6 +93,16 @@ func (t *Table) Lookup(dst netip.Addr) (Best, bool) {
 	return Best{}, false
 }
 
+// Resolved reports whether a neighbour is resolved.
+func (t *Table) Resolved(n Neighbor) bool {
+	l := t.links[n.Port]
+	if l == nil {
+		return false
+	}
+	_, ok := l.macs[n.Addr]
+	return ok
+}
+
 // OnLink reports whether routes say that a host is on the link of a port although
 // it may be in no prefix of the port: it is a next hop, or the best route to it
 // leads there without one.

@@ -97,6 +97,10 @@ func (r *Router) HostAddresses(now time.Time, list []netip.Addr) []Action {
 // that it shares with the router; empty: it does not. While it does the router
 // leaves that to it.
 func (r *Router) KernelForwards(now time.Time, why string) []Action {
+	if !r.started {
+		r.imports.yields = why
+		return nil
+	}
 	r.begin(now)
 	if was := r.imports.yields; was != why {
 		r.imports.yields = why
@@ -110,6 +114,16 @@ func (r *Router) KernelForwards(now time.Time, why string) []Action {
 		r.dirty = true
 	}
 	return r.end(now)
+}
+
+// Unresolved returns how many next hops of routes are not resolved yet.
+func (r *Router) Unresolved() (n int) {
+	for _, h := range r.table.NextHops() {
+		if !r.table.Resolved(h) {
+			n++
+		}
+	}
+	return n
 }
 
 // importing is what the router knows of its host's routes.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -177,39 +178,90 @@ func TestMirrorFollowsDevices(t *testing.T) {
 	unharmed(t, append(streams, s), "devices came and went")
 }
 
-// The kernel's own forwarding is switched on, off, and on: each packet goes once,
-// and none is lost.
+// A kernel that forwards goes on until the router can, and after it: each packet
+// goes once, and none is lost, whoever is switched on and off.
 func TestMirrorForwardsInTheKernelsPlace(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	v := r.mirror("r1")
-	must(t, v.host.Sysctl("net/ipv4/ip_forward", "1"))
-	must(t, v.host.Sysctl("net/ipv6/conf/all/forwarding", "1"))
-	v.start()
-	waitFor(t, patience, "the router forwards", func() error { // as long as it starts, the kernel does
-		for _, target := range []string{wanHost4, wanHost6} {
-			if err := r.pingOnce(target); err != nil {
-				return err
-			}
-		}
-		counters, err := v.show("counters")
-		if err == nil && !strings.Contains(string(counters), `"forwarded"`) {
-			err = errors.New("nothing yet")
-		}
-		return err
-	})
-	streams := r.streams(wanHost4, wanHost6)
-	for _, on := range []string{"0", "1", "0"} {
+	v.ip(r, "route add 198.51.100.0/24 via 203.0.113.10")
+	forwarding := func(on string) {
 		must(t, v.host.Sysctl("net/ipv4/ip_forward", on))
 		must(t, v.host.Sysctl("net/ipv6/conf/all/forwarding", on))
-		time.Sleep(500 * time.Millisecond)
+	}
+	forwarding("1")
+	targets := []string{wanHost4, wanHost6, target4}
+	for _, target := range targets {
+		waitFor(t, patience, "the kernel forwards to "+target, func() error { return r.pingOnce(target) })
+	}
+	streams := r.streams(targets...)
+	v.start()
+	who := func(to string) {
+		t.Helper()
+		waitFor(t, patience, to+" forwards", func() error {
+			out, err := v.show("events")
+			i := strings.LastIndex(string(out), `"name": "forwarding"`)
+			if err != nil || i < 0 || !strings.Contains(string(out)[i:min(i+160, len(out))], fmt.Sprintf(`"to": %q`, to)) {
+				return fmt.Errorf("not yet: %s %w", out, err)
+			}
+			return nil
+		})
+	}
+	who("vrouter")
+	time.Sleep(300 * time.Millisecond)
+	for _, on := range []string{"0", "1"} {
+		forwarding(on)
+		time.Sleep(300 * time.Millisecond)
 	}
 	for _, own := range []string{"192.0.2.1", "203.0.113.1", "2001:db8:1::1", "fe80::1%eth0"} {
 		if err := r.pingOnce(own); err != nil { // the kernel answers
 			t.Error(err)
 		}
 	}
-	unharmed(t, streams, "the kernel's forwarding")
+	for i, s := range streams {
+		if loss := s.Loss(0); loss.Lost > 0 {
+			t.Errorf("%s: %+v", targets[i], loss)
+		}
+	}
+	killed := streams[0].Next()
+	must(t, v.killRouter())
+	waitFor(t, patience, "the next process forwards", func() error {
+		out, err := v.show("events")
+		if err != nil || !strings.Contains(string(out), `"to": "vrouter"`) {
+			return fmt.Errorf("not yet: %w", err)
+		}
+		return nil
+	})
+	time.Sleep(600 * time.Millisecond)
+	loss := streams[0].Loss(killed)
+	t.Logf("router process killed: %+v", loss)
+	if loss.Lost > 100 { // 200 ms: what was in its hands; the kernel is there at once
+		t.Errorf("the kernel has not taken over: %+v", loss)
+	}
+	after := make([]uint64, len(streams))
+	for i, s := range streams {
+		after[i] = s.Next()
+	}
+	v.stop()
+	time.Sleep(time.Second)
+	for i, s := range streams {
+		loss := s.Loss(after[i])
+		t.Logf("%s: %+v", targets[i], loss)
+		if loss.Lost > 0 || loss.Sent == 0 || loss.Duplicates > loss.Sent/5 { // a few while it changes hands
+			t.Errorf("%s: %+v", targets[i], loss)
+		}
+	}
+}
+
+// killRouter kills the router process.
+func (v *vrouter) killRouter() error {
+	for _, pid := range v.process.Children() {
+		title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && strings.HasPrefix(string(title), "vrouter: router") {
+			return syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	return errors.New("there is no router process")
 }
 
 // BIRD and FRR on the router's own host put routes into the kernel, each of its
