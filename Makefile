@@ -11,7 +11,7 @@ SHELL       := bash
 # The race detector needs a C compiler.
 RACE      := $(if $(shell command -v $$(go env CC)),-race)
 
-.PHONY: help build test vet lint fuzz sim interop bench-failover demo clean
+.PHONY: help build test vet lint fuzz sim interop bench bench-failover demo clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -49,7 +49,10 @@ sim: ## the simulation alone, from SEEDS seeds (3000)
 interop: ## against Linux hosts, keepalived, FRR and tshark alone
 	go test -count=1 -v ./internal/interop
 
-# The page in docs is of a run of everything; a part is measured with flags.
+# The pages in docs are of runs of everything; a part is measured with flags.
+bench: ## forwarding beside the kernel (FLAGS="-tests flood -rounds 3": a part)
+	go run ./bench/forwarding $(if $(FLAGS),$(FLAGS),-page docs/bench)
+
 bench-failover: ## failover figures beside keepalived and FRR (FLAGS="-events kill -repeat 1": a part)
 	go run ./bench/failover $(if $(FLAGS),$(FLAGS),-page docs/bench/failover.md)
 

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -95,8 +96,11 @@ var unavailable error
 //	func TestMain(m *testing.M) { os.Exit(netlab.Main(m)) }
 //
 // Where the system forbids that, the tests run outside, and Unavailable says
-// why.
+// why. So do fuzz targets, whose worker processes are started by their parent.
 func Main(m interface{ Run() int }) int {
+	if slices.ContainsFunc(os.Args, func(arg string) bool { return strings.HasPrefix(arg, "-test.fuzz=") }) {
+		return m.Run()
+	}
 	if Inside() {
 		unavailable = prepare()
 		return m.Run()
