@@ -11,7 +11,7 @@ SHELL       := bash
 # The race detector needs a C compiler.
 RACE      := $(if $(shell command -v $$(go env CC)),-race)
 
-.PHONY: help build test vet lint fuzz sim interop bench bench-failover demo clean
+.PHONY: help build test vet lint fuzz sim interop bench bench-failover bench-scale bench-forward bench-compare demo clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -55,6 +55,22 @@ bench: ## forwarding beside the kernel (FLAGS="-tests flood -rounds 3": a part)
 
 bench-failover: ## failover figures beside keepalived and FRR (FLAGS="-events kill -repeat 1": a part)
 	go run ./bench/failover $(if $(FLAGS),$(FLAGS),-page docs/bench/failover.md)
+
+bench-scale: ## a routing table of the Internet's size: load, memory, forwarding, changes (FLAGS="-rounds 3 -v4 100000")
+	go run ./bench/scale $(if $(FLAGS),$(FLAGS),-page docs/bench/scale.md)
+
+# To compare: make bench-forward bench-compare BENCH_DIR=build/bench
+BENCH_DIR ?= docs/bench
+BENCH_FLAGS ?= -benchtime=0.2s -count=6
+bench-forward: ## what Forward costs by family, routes and flows, and lookups and changes of routes: files for benchstat in BENCH_DIR
+	mkdir -p $(BENCH_DIR)
+	go test ./dataplane -run '^$$' -bench '^BenchmarkPacket$$' $(BENCH_FLAGS) | tee $(BENCH_DIR)/forward.txt
+	go test ./dataplane/fib -run '^$$' -bench '^BenchmarkRoutes$$' $(BENCH_FLAGS) | tee $(BENCH_DIR)/routes.txt
+
+bench-compare: ## BENCH_DIR beside docs/bench, by benchstat
+	go -C tools build -o ../build/ tool
+	build/benchstat docs/bench/forward.txt $(BENCH_DIR)/forward.txt
+	build/benchstat docs/bench/routes.txt $(BENCH_DIR)/routes.txt
 
 demo: ## two routers and their failovers, in namespaces of this machine
 	go run ./cmd/vrouter demo
