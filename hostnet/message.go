@@ -192,7 +192,7 @@ func parseAddress(b []byte) *deviceAddress {
 	if !local.IsValid() {
 		local = far
 	}
-	if family != familyOf(local) || length > local.BitLen() {
+	if !local.IsValid() || family != familyOf(local) || length > local.BitLen() {
 		return nil
 	}
 	if local != far || flags&unix.IFA_F_NOPREFIXROUTE != 0 {
@@ -289,7 +289,7 @@ func parseRoute(b []byte) *tableRoute {
 			single.attribute(kind, value)
 		}
 	})
-	if family != familyOf(dst) || length > dst.BitLen() || source != 0 || tos != 0 || flags&unix.RTM_F_CLONED != 0 ||
+	if !dst.IsValid() || family != familyOf(dst) || length > dst.BitLen() || source != 0 || tos != 0 || flags&unix.RTM_F_CLONED != 0 ||
 		dst.IsMulticast() || dst.Is6() && dst.IsLinkLocalUnicast() {
 		return nil
 	}
