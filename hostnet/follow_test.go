@@ -249,6 +249,28 @@ route add 198.51.100.0/24 via 203.0.113.1 metric 20
 	}
 }
 
+// The kernel removes IPv4 routes by a device that is set down, and says nothing;
+// without IPv6 no address tells of it either.
+func TestRoutesThatGoInSilence(t *testing.T) {
+	t.Parallel()
+	ns := nstest.New(t)
+	ns.Sysctl(t, "net/ipv6/conf/default/disable_ipv6", "1")
+	ns.Sysctl(t, "net/ipv6/conf/all/disable_ipv6", "1")
+	must(t, ns, `
+link add eth1 type veth peer name far1
+link set far1 up
+link set eth1 up
+addr add 192.0.2.2/24 dev eth1
+route add 198.51.100.0/24 via 192.0.2.1
+`)
+	r := follow(t, ns, Config{})
+	agree(t, ns, r, "the start")
+	must(t, ns, "link set eth1 down\n")
+	agree(t, ns, r, "the device down")
+	must(t, ns, "link set eth1 up\n")
+	agree(t, ns, r, "the device up")
+}
+
 // Next-hop objects (ip-nexthop(8)), as FRR uses them: an object that changes or
 // goes takes its routes with it.
 func TestRoutesByNextHopObjects(t *testing.T) {
@@ -338,6 +360,15 @@ func TestDevicesAreFollowed(t *testing.T) {
 	wait("a bridge and its port", func(d map[string]Device) bool {
 		return d["eth1"].Master == d["br0"].Index && d["br0"].Kind == "bridge"
 	})
+	ns.Sysctl(t, "net/ipv4/conf/eth2/forwarding", "1")
+	wait("forwarding of IPv4 by one device", func(d map[string]Device) bool {
+		return d["eth2"].Forwards4 && !d["eth1"].Forwards4 && !d["eth2"].Forwards6
+	})
+	ns.Sysctl(t, "net/ipv6/conf/all/forwarding", "1")
+	wait("forwarding of IPv6 by all", func(d map[string]Device) bool { return d["eth1"].Forwards6 && d["eth2"].Forwards6 })
+	ns.Sysctl(t, "net/ipv6/conf/all/forwarding", "0")
+	ns.Sysctl(t, "net/ipv4/conf/eth2/forwarding", "0")
+	wait("no forwarding", func(d map[string]Device) bool { return !d["eth1"].Forwards6 && !d["eth2"].Forwards4 })
 	must(t, ns, "link set eth1 nomaster\nlink set eth1 down\nlink set eth1 name lan\n")
 	wait("another name", func(d map[string]Device) bool {
 		_, old := d["eth1"]

@@ -115,6 +115,20 @@ func TestANoticeInTheTimeOfALookWins(t *testing.T) {
 	wants(t, v, "198.51.100.0/24 0 gone", "203.0.113.0/24 0 192.0.2.9@1")
 }
 
+// What a notice and the look in whose time it came both tell is one route, not
+// two of one key.
+func TestARouteThatIsToldAndSeenIsOne(t *testing.T) {
+	v := NewView(254)
+	r := gateways("198.51.100.0/24", 0, "192.0.2.1")
+	v.Begin()
+	v.notice(notice(r, nil))
+	v.saw(&tableRoute{254, r})
+	v.End()
+	says(v)
+	v.notice(notice(r, gone))
+	wants(t, v, "198.51.100.0/24 0 gone")
+}
+
 func TestWhatANoisyLookMissesStaysUntilTheSecondMissesItToo(t *testing.T) {
 	v := NewView(254)
 	v.notice(notice(gateways("198.51.100.0/24", 0, "192.0.2.1"), nil))

@@ -102,6 +102,10 @@ func TestMirror(t *testing.T) {
 	v.waitRoute("10.77.0.0/16", "imported", "203.0.113.11")
 	v.ip(r, "route replace 10.77.0.0/16 nexthop via 203.0.113.11 nexthop via 203.0.113.10")
 	v.waitHops("10.77.0.0/16", 2)
+	v.ip(r, "route replace 10.77.0.0/16 via inet6 2001:db8:2::11 dev wan") // RFC 8950
+	v.waitRoute("10.77.0.0/16", "imported", "2001:db8:2::11")
+	must(t, second.Route("192.0.2.0/24", "203.0.113.1", "eth0"))
+	waitFor(t, patience, "the LAN host reaches 10.77.0.1 by an IPv6 next hop", func() error { return r.pingOnce("10.77.0.1") })
 	v.ip(r, "route replace 10.77.0.0/16 via 203.0.113.10")
 	v.waitRoute("10.77.0.0/16", "imported", "203.0.113.10")
 	v.ip(r, "route del 10.77.0.0/16")
