@@ -11,7 +11,7 @@ SHELL       := bash
 # The race detector needs a C compiler.
 RACE      := $(if $(shell command -v $$(go env CC)),-race)
 
-.PHONY: help build test vet lint fuzz sim interop bench bench-failover bench-scale bench-forward bench-compare demo clean
+.PHONY: help build test vet lint fuzz sim interop bench bench-failover bench-scale bench-micro bench-compare demo clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -59,10 +59,10 @@ bench-failover: ## failover figures beside keepalived and FRR (FLAGS="-events ki
 bench-scale: ## a routing table of the Internet's size: load, memory, forwarding, changes (FLAGS="-rounds 3 -v4 100000")
 	go run ./bench/scale $(if $(FLAGS),$(FLAGS),-page docs/bench/scale.md)
 
-# To compare: make bench-forward bench-compare BENCH_DIR=build/bench
+# To compare: make bench-micro bench-compare BENCH_DIR=build/bench
 BENCH_DIR ?= docs/bench
 BENCH_FLAGS ?= -benchtime=0.2s -count=6
-bench-forward: ## what Forward costs by family, routes and flows, and lookups and changes of routes: files for benchstat in BENCH_DIR
+bench-micro: ## what Forward costs by family, routes and flows, and lookups and changes of routes: files for benchstat in BENCH_DIR
 	mkdir -p $(BENCH_DIR)
 	go test ./dataplane -run '^$$' -bench '^BenchmarkPacket$$' $(BENCH_FLAGS) | tee $(BENCH_DIR)/forward.txt
 	go test ./dataplane/fib -run '^$$' -bench '^BenchmarkRoutes$$' $(BENCH_FLAGS) | tee $(BENCH_DIR)/routes.txt

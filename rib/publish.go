@@ -63,7 +63,7 @@ func (t *Table) applyPending() {
 			id, ok := t.prefixes.Get(prefix)
 			changes = append(changes, fib.Change{Prefix: prefix, Group: id, Gone: !ok})
 		}
-		t.routes = t.routes.With(changes...)
+		t.routes = t.updater.Update(t.routes, changes...)
 		t.emptyPending()
 	}
 }

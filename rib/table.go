@@ -34,7 +34,8 @@ type Table struct {
 	watched    []netip.Addr                 // sorted: routes to these matter to them
 	loose      bool                         // such routes have changed: see settle
 
-	routes  *fib.Routes           // as last published
+	routes  *fib.Routes // as last published
+	updater fib.Updater
 	pending map[netip.Prefix]bool // whose choice is another than in routes
 	rebuild bool                  // so many that routes is to be made anew; pending is not kept
 	content []fib.Group           // of the choices, as last published

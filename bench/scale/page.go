@@ -107,7 +107,7 @@ const pageMethod = `
 - The lost port: the default route leads elsewhere, so that a shorter prefix has to be found for every packet. The time is from telling the table to the first packet on the other port.
 - Loss: what the generator's device took and no egress device did. On a machine that others keep busy a worker that does not get to run for longer than its ring has room for loses packets without any change of routes: the first line tells.
 
-To repeat it: ` + "`make bench-scale`" + `; the cost of Forward alone and of lookups: ` + "`make bench-forward`" + `, whose results are in [forward.txt](forward.txt) and [routes.txt](routes.txt), for [benchstat](https://pkg.go.dev/golang.org/x/perf/cmd/benchstat).
+To repeat it: ` + "`make bench-scale`" + `; the cost of Forward alone and of lookups: ` + "`make bench-micro`" + `, whose results are in [forward.txt](forward.txt) and [routes.txt](routes.txt), for [benchstat](https://pkg.go.dev/golang.org/x/perf/cmd/benchstat).
 `
 
 // markdown is the page.

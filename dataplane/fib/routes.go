@@ -31,11 +31,15 @@ const MaxGroups = 1 << 24
 
 // family is the prefixes of IPv4 or of IPv6.
 type family struct {
-	pages [][]slot             // chosen by pageOf; nil: no chunks
-	short *bart.Table[GroupID] // of the others, but for the default route; nil: there is none
-	zero  uint32               // the default route, as a leaf; 0: there is none
-	size  int                  // prefixes
+	shelves [1 << shelfBits]*shelf // of pages, chosen by the upper bits of pageOf; nil: no chunks
+	short   *bart.Table[GroupID]   // of the others, but for the default route; nil: there is none
+	zero    uint32                 // the default route, as a leaf; 0: there is none
+	size    int                    // prefixes
 }
+
+// shelf is neighbouring pages: what of the list of all pages is copied when one of
+// them changes.
+type shelf [1 << (pageBits - shelfBits)][]slot
 
 // slot is a place of a page, which is a hash table with open addressing whose
 // size is a power of two and which is never full. A slot without root is empty.
@@ -48,9 +52,10 @@ type slot struct {
 func (s *slot) empty() bool { return s.root == 0 }
 
 const (
-	key4Bits = 16
-	key6Bits = 32
-	pageBits = 9
+	key4Bits  = 16
+	key6Bits  = 32
+	pageBits  = 10
+	shelfBits = 5
 )
 
 // hash4 spreads the keys of IPv4, which are dense, over pages by their upper
@@ -68,10 +73,11 @@ func pageOf(hash uint32) uint32 { return hash >> (32 - pageBits) }
 // find returns the slot of a key; nil: there is none.
 func (f *family) find(hash, key uint32) *slot {
 	at := pageOf(hash)
-	if int(at) >= len(f.pages) {
+	s := f.shelves[at>>(pageBits-shelfBits)]
+	if s == nil {
 		return nil
 	}
-	return findIn(f.pages[at], hash, key)
+	return findIn(s[at%uint32(len(s))], hash, key)
 }
 
 func findIn(page []slot, hash, key uint32) *slot {
@@ -246,16 +252,32 @@ func (f *family) all(is4 bool, yield func(netip.Prefix, GroupID) bool) bool {
 			}
 		}
 	}
-	for _, page := range f.pages {
-		for i := range page {
-			for e := range page[i].entries(is4) {
-				if !yield(e.prefix(is4), e.id) {
-					return false
-				}
+	for s := range f.slots() {
+		for e := range s.entries(is4) {
+			if !yield(e.prefix(is4), e.id) {
+				return false
 			}
 		}
 	}
 	return true
+}
+
+// slots returns the slots of all pages, empty ones too.
+func (f *family) slots() iter.Seq[*slot] {
+	return func(yield func(*slot) bool) {
+		for _, shelf := range f.shelves {
+			if shelf == nil {
+				continue
+			}
+			for _, page := range shelf {
+				for i := range page {
+					if !yield(&page[i]) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // of returns the family of a prefix, and the prefix as an entry.

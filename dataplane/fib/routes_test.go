@@ -225,9 +225,14 @@ func TestAChangeSharesTheRest(t *testing.T) {
 	changed := routes.With(Change{Prefix: netip.MustParsePrefix("20.1.2.0/24"), Group: 7}, Change{Prefix: netip.MustParsePrefix("2a00:1:2::/48"), Group: 8})
 	for name, f := range map[string][2]family{"IPv4": {routes.four, changed.four}, "IPv6": {routes.six, changed.six}} {
 		other := 0
-		for i := range f[0].pages {
-			if a, b := f[0].pages[i], f[1].pages[i]; len(a) != len(b) || len(a) > 0 && &a[0] != &b[0] {
-				other++
+		for i, shelf := range f[0].shelves {
+			if f[1].shelves[i] == shelf {
+				continue
+			}
+			for j, a := range shelf {
+				if b := f[1].shelves[i][j]; len(a) != len(b) || len(a) > 0 && &a[0] != &b[0] {
+					other++
+				}
 			}
 		}
 		if other != 1 || f[0].short != f[1].short {
@@ -266,10 +271,8 @@ func TestTheInternetsTable(t *testing.T) {
 		}
 	}
 	words := 0
-	for _, page := range routes.four.pages {
-		for _, s := range page {
-			words += len(s.words)
-		}
+	for s := range routes.four.slots() {
+		words += len(s.words)
 	}
 	if perPrefix := float64(words*8) / float64(len(four)); perPrefix > 80 {
 		t.Errorf("%.0f bytes a prefix", perPrefix)
@@ -363,12 +366,12 @@ func BenchmarkRoutes(b *testing.B) {
 		for _, n := range []int{1, 256} {
 			b.Run(fmt.Sprintf("change/family=%s/at_once=%d", family, n), func(b *testing.B) {
 				b.ReportAllocs()
-				changes, now := make([]Change, n), routes
+				changes, now, u := make([]Change, n), routes, Updater{}
 				for i := 0; b.Loop(); i++ {
 					for j := range changes {
 						changes[j] = Change{Prefix: table[(i*n+j)%len(table)], Group: GroupID(i % 9)}
 					}
-					now = now.With(changes...)
+					now = u.Update(now, changes...)
 				}
 			})
 		}

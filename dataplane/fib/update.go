@@ -23,13 +23,22 @@ const shortClone = 16
 // With returns the table with changes applied, of which at most one is of a
 // prefix. It sorts changes.
 func (t *Routes) With(changes ...Change) *Routes {
+	return new(Updater).Update(t, changes...)
+}
+
+// Updater makes tables of other tables. It keeps the memory that it needs for
+// that. The zero value is ready.
+type Updater struct{ update }
+
+// Update is With of t, which may be nil.
+func (u *Updater) Update(t *Routes, changes ...Change) *Routes {
 	if len(changes) == 0 && t != nil {
 		return t
 	}
 	slices.SortFunc(changes, func(a, b Change) int {
 		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
 	})
-	u := newUpdate(t)
+	u.begin(t)
 	for i := range changes {
 		u.add(changes[i].Prefix, changes[i].Group, changes[i].Gone)
 	}
@@ -39,7 +48,8 @@ func (t *Routes) With(changes ...Change) *Routes {
 // Build returns a table of routes that come sorted by address and then by
 // length, the shorter first, IPv4 before IPv6, each prefix once.
 func Build(routes iter.Seq2[netip.Prefix, GroupID]) *Routes {
-	u := newUpdate(nil)
+	u := &update{}
+	u.begin(nil)
 	for p, id := range routes {
 		u.add(p, id, false)
 	}
@@ -53,17 +63,19 @@ type update struct {
 	run     []entry // changes of one key, sorted
 	merged  []entry
 	short   []Change
-	fresh   [2][1 << pageBits]bool // pages that are not shared with the old table
-	rooted  [2]bool                // likewise the lists of pages
+	fresh   [2][1 << pageBits / 64]uint64 // a bit for each page that is not shared with the old table
+	shelves [2][1 << shelfBits]bool       // that are not
 	builder builder
 }
 
-func newUpdate(t *Routes) *update {
-	u := &update{t: &Routes{}}
+// begin starts with what is in t.
+func (u *update) begin(t *Routes) {
+	u.t = &Routes{}
 	if t != nil {
 		*u.t = *t
 	}
-	return u
+	clear(u.fresh[:])
+	clear(u.shelves[:])
 }
 
 // add takes the next change.
@@ -94,7 +106,9 @@ func (u *update) finish() *Routes {
 		u.flush()
 	}
 	u.applyShort()
-	return u.t
+	t := u.t
+	u.t = nil // not to be kept for the next
+	return t
 }
 
 func (u *update) family() *family {
@@ -189,29 +203,34 @@ func (u *update) keep(e *entry) {
 	}
 }
 
-// page returns a page that may be changed.
-func (u *update) page(f *family, at uint32) []slot {
+// page returns the place of a page that may be changed.
+func (u *update) page(f *family, at uint32) *[]slot {
 	i := 0
 	if u.is4 {
 		i = 1
 	}
-	if !u.rooted[i] {
-		u.rooted[i] = true
-		pages := make([][]slot, 1<<pageBits)
-		copy(pages, f.pages)
-		f.pages = pages
+	const perShelf = 1 << (pageBits - shelfBits)
+	number := at / perShelf
+	if !u.shelves[i][number] {
+		u.shelves[i][number] = true
+		fresh := &shelf{}
+		if old := f.shelves[number]; old != nil {
+			*fresh = *old
+		}
+		f.shelves[number] = fresh
 	}
-	if !u.fresh[i][at] {
-		u.fresh[i][at] = true
-		f.pages[at] = slices.Clone(f.pages[at])
+	page := &f.shelves[number][at%perShelf]
+	if bit := uint64(1) << (at % 64); u.fresh[i][at/64]&bit == 0 {
+		u.fresh[i][at/64] |= bit
+		*page = slices.Clone(*page)
 	}
-	return f.pages[at]
+	return page
 }
 
 // put puts a slot into its page, in place of the one of the same key.
 func (u *update) put(f *family, hash uint32, s slot) {
-	at := pageOf(hash)
-	page := u.page(f, at)
+	place := u.page(f, pageOf(hash))
+	page := *place
 	if old := findIn(page, hash, s.key); old != nil {
 		*old = s
 		return
@@ -226,17 +245,16 @@ func (u *update) put(f *family, hash uint32, s slot) {
 	// of its own; others are at most three quarters full.
 	if used*4 > len(page)*3 && (!u.is4 || len(page) < 1<<(key4Bits-pageBits)) {
 		page = u.rehash(page, max(4, 2*len(page)))
-		f.pages[at] = page
+		*place = page
 	}
 	insert(page, hash, s)
 }
 
 // remove takes the slot of a key out of its page.
 func (u *update) remove(f *family, hash, key uint32) {
-	at := pageOf(hash)
-	page := u.page(f, at)
-	*findIn(page, hash, key) = slot{}
-	f.pages[at] = u.rehash(page, len(page)) // what stood behind it moves up
+	place := u.page(f, pageOf(hash))
+	*findIn(*place, hash, key) = slot{}
+	*place = u.rehash(*place, len(*place)) // what stood behind it moves up
 }
 
 // rehash returns a page of another size with the same slots.
