@@ -174,6 +174,12 @@ func (m *mirror) follow(list []hostnet.Device) (moved []int) {
 		}
 	}
 	m.mu.Lock()
+	moving := []string{} // not nil
+	for name, now := range have {
+		if !slices.Equal(now, m.have[name]) {
+			moving = append(moving, name)
+		}
+	}
 	m.have = have
 	m.mu.Unlock()
 
@@ -200,7 +206,7 @@ func (m *mirror) follow(list []hostnet.Device) (moved []int) {
 		}
 		moved = append(moved, d.Index)
 	}
-	m.d.watches.readdressed(m.d)
+	m.d.watches.readdressed(m.d, moving)
 	return moved
 }
 

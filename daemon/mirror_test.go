@@ -148,6 +148,9 @@ interval = "100ms"
 	if got := strings.Join(names, ", "); got != "inside lan false, wan wan true" {
 		t.Error(got)
 	}
+	if err := c.client.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
 	lan.Route(t, "203.0.113.0/24", "192.0.2.2") // the router's own address there
 	await(t, "the LAN host reaches the other side", func() bool {
 		cmd := exec.Command("ping", "-c", "1", "-W", "1", "203.0.113.10")

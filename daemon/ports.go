@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,7 +63,7 @@ func (w *watches) start(d *process) (end func()) {
 	w.ctx = ctx
 	w.mu.Unlock()
 	w.follow(d)
-	if err := watchKernelAddresses(ctx, func() { w.readdressed(d) }); err != nil {
+	if err := watchKernelAddresses(ctx, func() { w.readdressed(d, nil) }); err != nil {
 		d.log.Error("changes of the kernel's addresses are not seen", "error", err)
 	}
 	return cancel
@@ -82,12 +83,14 @@ func (w *watches) follow(d *process) {
 	}
 }
 
-// readdressed has the ports look whose addresses are the kernel's.
-func (w *watches) readdressed(d *process) {
+// readdressed has the ports look whose addresses are the kernel's: of mirrored
+// devices, those of the list; else all others.
+func (w *watches) readdressed(d *process, mirrored []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for number, c := range w.wake {
-		if d.ports.at(uint16(number)).cfg.HostAddrs {
+		cfg := d.ports.at(uint16(number)).cfg
+		if cfg.HostAddrs && (cfg.Mirror && slices.Contains(mirrored, cfg.Device) || !cfg.Mirror && mirrored == nil) {
 			notify(c)
 		}
 	}

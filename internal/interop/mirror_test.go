@@ -422,3 +422,50 @@ func startFRR(t *testing.T, v *vrouter, zebra, staticd, config string) {
 		}
 	}
 }
+
+// Routes of the host's kernel beside interfaces of the router's own: a default
+// route by a network that is not the router's is left alone, a virtual router
+// tracks an imported route, and the route goes with its interface, whatever the
+// kernel still has.
+func TestRoutesOfTheHost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	v := r.vrouter("r1", `
+[[interface]]
+name = "inside"
+device = "lan"
+addresses = ["192.0.2.2/24", "2001:db8:1::2/64"]
+
+[[interface]]
+name = "outside"
+device = "wan"
+addresses = "host"
+
+[import]
+kernel_table = 254
+`+virtualTable("lan4", "inside", vridLAN, 3, 150, "200ms", virtual4)+`track = [{ route = "198.51.100.0/24", weight = 0 }]
+`+virtualTable("wan4", "outside", vridWAN, 3, 150, "200ms", "203.0.113.1"))
+	must(t, v.host.Address("wan", "203.0.113.2/24"))
+	management, err := r.lab.Switch("br-mgmt")
+	must(t, err)
+	_, err = management.Connect(v.host, "mgmt")
+	must(t, err)
+	must(t, v.host.Address("mgmt", "198.18.0.2/24"))
+	v.ip(r, "route add default via 198.18.0.1")
+	v.start()
+	v.waitState("wan4", "Master")
+	v.waitState("lan4", "Initialize") // the route is down
+	v.ip(r, "route add 198.51.100.0/24 via 203.0.113.10")
+	v.waitState("lan4", "Master")
+	waitFor(t, patience, "the LAN host reaches "+target4, func() error { return r.pingOnce(target4) })
+	if got, err := v.route("0.0.0.0/0"); got != nil || err != nil {
+		t.Errorf("the management network's route was taken: %+v, %v", got, err)
+	}
+	must(t, v.wan.Cut()) // its carrier: the kernel keeps the route
+	v.waitRoute("198.51.100.0/24", "")
+	v.waitState("lan4", "Initialize")
+	must(t, v.wan.Plug())
+	v.waitState("lan4", "Master")
+	v.ip(r, "route del 198.51.100.0/24")
+	v.waitState("lan4", "Initialize")
+}
