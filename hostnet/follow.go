@@ -54,7 +54,7 @@ type Sink interface {
 	// Routes takes changes, at most BatchMax, in their order. The slice is the
 	// Follower's.
 	Routes(changes []Change)
-	// Status comes when Synced, Overruns or Problem have changed.
+	// Status comes when Synced, Overruns, Looks or Problem have changed.
 	Status(s Status)
 }
 
@@ -191,7 +191,7 @@ func (f *Follower) tell() {
 	// All changes must have been handed out before "synced" is said.
 	s := f.status
 	s.Synced = s.Synced && (f.told.Synced || !f.view.Waiting())
-	if s.Synced != f.told.Synced || s.Overruns != f.told.Overruns || s.Problem != f.told.Problem {
+	if s.Synced != f.told.Synced || s.Overruns != f.told.Overruns || s.Looks != f.told.Looks || s.Problem != f.told.Problem {
 		f.told = s
 		f.sink.Status(s)
 	}

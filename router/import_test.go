@@ -1,7 +1,10 @@
 package router
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -228,5 +231,91 @@ func TestTheRouterStandsBackForAKernelThatForwards(t *testing.T) {
 	}
 	if got := importEvents(r.KernelForwards(now, "")); len(got) != 1 || got[0] != "kernel vrouter" || !transit() {
 		t.Errorf("%v, %v", got, transit())
+	}
+}
+
+// Whatever devices, addresses and routes come and go in whatever order, no route
+// leads to an interface that is not there, and all is gone in the end.
+func TestAMirrorThroughRandomChanges(t *testing.T) {
+	for seed := range uint64(150) {
+		random := rand.New(rand.NewPCG(seed, 5))
+		r, now := mirrorOf(t)
+		names := []string{"", "", "", ""} // by port
+		prefix := func() netip.Prefix {
+			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(random.IntN(4)), byte(random.IntN(2)), 0}), []int{8, 16, 24}[random.IntN(3)]).Masked()
+		}
+		host := func() netip.Addr {
+			return netip.AddrFrom4([4]byte{10, byte(random.IntN(4)), byte(random.IntN(2)), byte(1 + random.IntN(5))})
+		}
+		known := map[string]KernelRoute{}
+		for range 120 {
+			now = now.Add(time.Duration(random.IntN(100)) * time.Millisecond)
+			port := random.IntN(min(len(names), len(r.ifaces)+1))
+			switch random.IntN(7) {
+			case 0:
+				name := []string{"", "eth1", "eth2", "eth3", "eth4"}[random.IntN(5)]
+				if name == "" || !slices.Contains(names, name) {
+					names[port] = name
+					r.SetInterface(now, uint16(port), deviceOf(name))
+				}
+			case 1, 2:
+				if port < len(r.ifaces) && names[port] != "" {
+					s := upWith(byte(port), netip.PrefixFrom(host(), 24).String())
+					s.Up = random.IntN(4) > 0
+					r.PortChanged(now, uint16(port), s)
+				}
+			case 3, 4:
+				k := KernelRoute{Prefix: prefix(), Metric: uint32(random.IntN(2)), Type: []rib.Type{rib.Unicast, rib.Unicast, rib.Blackhole}[random.IntN(3)]}
+				for range random.IntN(3) {
+					k.Hops = append(k.Hops, KernelHop{host(), names[random.IntN(len(names))]})
+				}
+				k.Gone = random.IntN(4) == 0
+				r.KernelRoutes(now, []KernelRoute{k})
+				if known[fmt.Sprint(k.Prefix, k.Metric)] = k; k.Gone {
+					delete(known, fmt.Sprint(k.Prefix, k.Metric))
+				}
+			case 5:
+				r.HostAddresses(now, []netip.Addr{host(), host()})
+			case 6:
+				r.Advance(now)
+			}
+			checkMirror(t, seed, r, names)
+		}
+		for _, k := range known {
+			k.Gone = true
+			r.KernelRoutes(now, []KernelRoute{k})
+		}
+		r.HostAddresses(now, nil)
+		for port := range r.ifaces {
+			r.SetInterface(now, uint16(port), &config.Interface{HostAddrs: true})
+		}
+		if left := r.RoutesInUse(); len(left) > 0 || len(r.kept) > 0 {
+			t.Fatalf("seed %d: %+v, %v are left", seed, left, r.kept)
+		}
+	}
+}
+
+// checkMirror tests what a snapshot must be, whatever came before.
+func checkMirror(t *testing.T, seed uint64, r *Router, names []string) {
+	t.Helper()
+	up := map[string]bool{}
+	for _, f := range r.ifaces {
+		up[f.cfg.Name] = f.state.Up
+	}
+	for _, route := range r.RoutesInUse() {
+		for _, h := range route.NextHops {
+			if h.Interface == "" || !slices.Contains(names, h.Interface) || route.Source != "local" && !up[h.Interface] {
+				t.Fatalf("seed %d: %+v leads nowhere", seed, route)
+			}
+		}
+	}
+	s := r.Snapshot()
+	if len(s.Ports) != len(r.ifaces) {
+		t.Fatalf("seed %d: %d ports of %d", seed, len(s.Ports), len(r.ifaces))
+	}
+	for i := range s.Ports {
+		if up := s.Ports[i].Up; up && names[i] == "" {
+			t.Fatalf("seed %d: port %d is up without a device", seed, i)
+		}
 	}
 }
