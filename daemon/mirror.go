@@ -156,9 +156,9 @@ func (m *mirror) addresses(device string) []netip.Prefix {
 
 // mirrored reports whether a device is to be an interface. One that is part of
 // another (a bridge's or bond's port) is not: its frames are the other's. The
-// host TAPs are ways into the kernel.
+// host TAPs are ways into the kernel, a VRF is one to another table.
 func mirrored(d *hostnet.Device) bool {
-	return d.Ethernet && d.Master == 0 && !strings.HasPrefix(d.Name, "vr-")
+	return d.Ethernet && d.Master == 0 && d.Kind != "vrf" && !strings.HasPrefix(d.Name, "vr-")
 }
 
 // follow brings the interfaces in step with the devices, and returns the indices
@@ -318,11 +318,11 @@ func (d *process) reach(number uint16) error {
 }
 
 // tellHost tells the router the addresses of the host that are on no interface:
-// of the loopback device, of tunnels.
+// of the loopback device, of tunnels; not those of another VRF.
 func (e *importEnd) tellHost(list []hostnet.Device) {
 	var addresses []netip.Addr
 	for i := range list {
-		if !mirrored(&list[i]) {
+		if !mirrored(&list[i]) && list[i].Master == 0 {
 			for _, p := range usable(&list[i]) {
 				addresses = append(addresses, p.Addr())
 			}

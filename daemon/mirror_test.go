@@ -106,6 +106,7 @@ func TestMirroredDevices(t *testing.T) {
 		{hostnet.Device{Name: "eth1", Ethernet: true, MAC: mac}, true},
 		{hostnet.Device{Name: "br0", Kind: "bridge", Ethernet: true, MAC: mac}, true},
 		{hostnet.Device{Name: "eth2", Ethernet: true, MAC: mac, Master: 5}, false},
+		{hostnet.Device{Name: "red", Kind: "vrf", Ethernet: true, MAC: mac}, false},
 		{hostnet.Device{Name: "wg0", Kind: "wireguard"}, false},
 		{hostnet.Device{Name: "lo"}, false},
 		{hostnet.Device{Name: "vr-wan", Kind: "tun", Ethernet: true, MAC: mac}, false},
