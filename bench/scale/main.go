@@ -72,7 +72,7 @@ func (o *options) run(ctx context.Context) error {
 	runtime.GOMAXPROCS(runtime.NumCPU() + 6)
 	debug.SetGCPercent(50)
 	prefer()
-	r := &report{options: *o, begin: time.Now()}
+	r := &report{options: *o, begin: time.Now(), busy: readLine("/proc/loadavg")}
 	r.load()
 	r.changes()
 	fmt.Print(r.tables())

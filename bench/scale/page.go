@@ -13,6 +13,7 @@ import (
 type report struct {
 	options
 	begin time.Time
+	busy  string // the load average at the beginning
 
 	loading   []time.Duration
 	memory    uint64          // bytes
@@ -73,16 +74,18 @@ func (r *report) traffic() string {
 	}
 	fmt.Fprintf(&b, "\n| a port is lost that all prefixes use | median | worst | to reach | |\n|---|---|---|---|---|\n| to the first packet by the default route | %s | %s | 5 ms | %s |\n",
 		us(median(r.firstPacket)), us(slices.Max(r.firstPacket)), verdict(median(r.firstPacket) <= 5*time.Millisecond))
-	fmt.Fprintf(&b, "\n| %.0f packets/s: 80 %% of the most, %s a try | sent a second | lost, of each try | slowest turn |\n|---|---|---|---|\n", r.load80, r.loss)
+	fmt.Fprintf(&b, "\n| %.0f packets/s: 80 %% of the most, %s a try | sent a second | lost, of each try | of all | slowest turn |\n|---|---|---|---|---|\n", r.load80, r.loss)
 	lines := func(name string, tries []loss) {
 		var rates, lost []string
 		var late time.Duration
+		var sent, all uint64
 		for _, l := range tries {
 			rates = append(rates, fmt.Sprintf("%.0f", l.rate))
 			lost = append(lost, fmt.Sprintf("%d", l.lost))
+			sent, all = sent+l.sent, all+l.lost
 			late = max(late, l.late)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, strings.Join(rates, ", "), strings.Join(lost, ", "), ms(late))
+		fmt.Fprintf(&b, "| %s | %s | %s | %.2f %% | %s |\n", name, strings.Join(rates, ", "), strings.Join(lost, ", "), 100*float64(all)/float64(max(sent, 1)), ms(late))
 	}
 	lines("no change", r.calm)
 	lines(fmt.Sprintf("%d changed routes a second", r.updates), r.stirred)
@@ -93,7 +96,7 @@ const pageHead = `# Routes at scale
 
 vrouter with a routing table of the Internet's size. This page is written by the program that measures, ` + "`make bench-scale`" + `.
 
-Measured on %s, %s/%s, %d CPUs, kernel %s, %s.
+Measured on %s, %s/%s, %d CPUs, kernel %s, %s; load average when it began (without this): %s.
 
 `
 
@@ -112,12 +115,13 @@ To repeat it: ` + "`make bench-scale`" + `; the cost of Forward alone and of loo
 
 // markdown is the page.
 func (r *report) markdown() string {
-	return fmt.Sprintf(pageHead, r.begin.UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), kernelRelease(), runtime.Version()) +
+	return fmt.Sprintf(pageHead, r.begin.UTC().Format("2006-01-02"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), readLine("/proc/sys/kernel/osrelease"), runtime.Version(), r.busy) +
 		r.tables() + "\n" + r.traffic() + fmt.Sprintf(pageMethod, picture)
 }
 
-func kernelRelease() string {
-	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+// readLine returns what is in a file of /proc.
+func readLine(path string) string {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return "unknown"
 	}
