@@ -60,7 +60,7 @@ func sequences() map[string]func(i int) []byte {
 func TestFlowsAreSpreadEvenly(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	uneven, tries := 0, 0
-	for range 200 {
+	for range 50 {
 		seed := fib.FlowSeed(r.Uint64())
 		for name, frame := range sequences() {
 			s := spread(seed, 10_000, frame)
@@ -113,7 +113,7 @@ func TestRoutersInARowChooseApart(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	g := eight()
 	uneven, tries := 0, 0
-	for range 50 {
+	for range 15 {
 		first, second := fib.FlowSeed(r.Uint64()), fib.FlowSeed(r.Uint64())
 		for _, frame := range sequences() {
 			count := make([]int, 8)
