@@ -121,6 +121,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage.`,
 		a.switchoverCommand(),
 		a.drainCommand(),
 		a.pingCommand(),
+		a.topCommand(),
 		a.versionCommand(),
 	)
 	return root
@@ -176,11 +177,14 @@ func (a *app) addSocketFlag(c *cobra.Command) {
 }
 
 // client returns the client for the router that the command line means.
-func (a *app) client() *control.Client {
+func (a *app) client() *control.Client { return control.NewClient(a.socketPath()) }
+
+// socketPath is where that router listens.
+func (a *app) socketPath() string {
 	for _, socket := range []string{a.socket, a.getenv("VROUTER_SOCKET")} {
 		if socket != "" {
-			return control.NewClient(socket)
+			return socket
 		}
 	}
-	return control.NewClient(control.DefaultSocket)
+	return control.DefaultSocket
 }
