@@ -246,7 +246,7 @@ func TestExitStatus(t *testing.T) {
 
 func TestOnlyCommandsThatWorkAreOffered(t *testing.T) {
 	help := command(t, "", nil, "--help").stdout
-	for _, later := range []string{"capture", "trace", "top"} {
+	for _, later := range []string{"capture", "trace"} {
 		if r := command(t, "", nil, later); r.status != exitUsage || strings.Contains(help, "\n  "+later) {
 			t.Errorf("%s: status %d", later, r.status)
 		}
