@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"vrouter/control"
 	"vrouter/router"
 )
 
@@ -78,6 +79,27 @@ func (m *topModel) interfaces() []interfaceLoad {
 	list := slices.Clone(m.load.interfaces)
 	slices.SortStableFunc(list, func(a, b interfaceLoad) int { return cmp.Compare(b.traffic(), a.traffic()) })
 	return list
+}
+
+// routers are those in trouble first: where there is no room for all of them,
+// they are the ones to see.
+func (m *topModel) routers() (list []*control.VirtualRouter) {
+	for i := range m.last.routers {
+		list = append(list, &m.last.routers[i])
+	}
+	slices.SortStableFunc(list, func(a, b *control.VirtualRouter) int { return trouble(b) - trouble(a) })
+	return list
+}
+
+// trouble is how badly a virtual router is off: 0 is well.
+func trouble(v *control.VirtualRouter) int {
+	switch {
+	case v.Contested != nil, v.State == stateMaster && !v.Forwarding:
+		return 2
+	case v.State == stateInitialize:
+		return 1
+	}
+	return 0
 }
 
 // press does what a key stands for. It returns true where the user wants to

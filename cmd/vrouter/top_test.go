@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -400,5 +403,85 @@ func TestTheCommandTop(t *testing.T) {
 		if r.status != test.status || !strings.Contains(r.stderr, test.want) {
 			t.Errorf("%s: %+v", test.args, r)
 		}
+	}
+}
+
+func TestVirtualRoutersInTroubleComeFirst(t *testing.T) {
+	one := func(name, state string, forwarding bool, contested *router.ContestedStatus) control.VirtualRouter {
+		return control.VirtualRouter{
+			VirtualRouterStatus: router.VirtualRouterStatus{Name: name, Forwarding: forwarding, Contested: contested}, State: state,
+		}
+	}
+	m := &topModel{last: &sample{routers: []control.VirtualRouter{
+		one("a", stateMaster, true, nil), one("b", "Backup", false, nil), one("c", stateInitialize, false, nil),
+		one("d", stateMaster, false, nil), one("e", "Backup", false, nil), one("f", stateMaster, true, &router.ContestedStatus{}),
+	}}}
+	var names string
+	for _, v := range m.routers() {
+		names += v.Name
+	}
+	if names != "dfcabe" {
+		t.Errorf("order %s", names)
+	}
+	if m.last.routers[0].Name != "a" {
+		t.Error("the sample itself is in another order")
+	}
+}
+
+func TestTheProgramRunsOnATerminalAndGivesItBack(t *testing.T) {
+	fake := controltest.New()
+	var stdout bytes.Buffer
+	input, keys := io.Pipe()
+	defer keys.Close()
+	a := &app{
+		stdin: input, stdout: &stdout, socket: serve(t, fake), getenv: func(string) string { return "" },
+		now: func() time.Time { return controltest.Now },
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- a.top(ctx, topModel{interval: minTopInterval}, false) }()
+	if _, err := keys.Write([]byte("2q")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-ctx.Done():
+		t.Fatal("q does not end it")
+	}
+	const enter, leave = "\x1b[?1049h", "\x1b[?1049l"
+	if out := stdout.String(); strings.Count(out, enter) > strings.Count(out, leave) {
+		t.Errorf("the terminal stays on the alternate screen: %q", out)
+	}
+}
+
+func TestASignalEndsTheProgramInOrder(t *testing.T) {
+	input, keys := io.Pipe()
+	defer keys.Close()
+	output, stdout := io.Pipe()
+	a := &app{
+		stdin: input, stdout: stdout, socket: serve(t, controltest.New()), getenv: func(string) string { return "" },
+		now: func() time.Time { return controltest.Now },
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- a.top(ctx, topModel{interval: minTopInterval}, false) }()
+	if _, err := output.Read(make([]byte, 1)); err != nil { // it runs
+		t.Fatal(err)
+	}
+	go io.Copy(io.Discard, output)
+	defer stdout.Close()
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it goes on")
 	}
 }

@@ -170,8 +170,7 @@ func (m *topModel) routersSection(s *screen, now time.Time) block {
 		right:    []int{2},
 		optional: []int{1, 2, 7},
 	}
-	for i := range m.last.routers {
-		v := &m.last.routers[i]
+	for _, v := range m.routers() {
 		r := t.add(
 			text(v.Name), text(v.Interface), text(strconv.Itoa(int(v.VRID))), stateCell(v), text(priority(v)),
 			text(master(v)), text(lasting(now, v.Since)), text(firstAddress(v)),
