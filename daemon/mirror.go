@@ -131,21 +131,13 @@ func (m *mirror) handBack() {
 	if m.alone == nil {
 		return
 	}
-	// Closing takes effect at once, but returns only when the kernel has waited
-	// for all that still go through the table (RCU), long on a busy machine.
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
+	_ = m.net.Do(func() error {
 		m.alone.Close()
-	}()
-	time.Sleep(handBackTime)
-	m.forwards("this router stops")
-	<-closed
+		return nil
+	})
 	m.alone = nil
+	m.forwards("this router stops")
 }
-
-// handBackTime is more than closing takes to have an effect.
-const handBackTime = 5 * time.Millisecond
 
 // addresses returns the kernel's addresses on a device.
 func (m *mirror) addresses(device string) []netip.Prefix {

@@ -167,7 +167,7 @@ func (r *Router) PortChanged(now time.Time, port uint16, s PortState) []Action {
 		r.keepNextHops(now)
 	}
 	r.settle(now)
-	if was.Up != s.Up || was.Problem != s.Problem {
+	if f.cfg.Name != "" && (was.Up != s.Up || was.Problem != s.Problem) {
 		r.event(now, Event{
 			Kind: "interface", Name: f.cfg.Name, From: upDown(was.Up), To: upDown(s.Up),
 			Reason: s.Problem,

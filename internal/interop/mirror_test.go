@@ -66,12 +66,19 @@ func (r *rig) streams(addresses ...string) (list []*netlab.Stream) {
 
 // unharmed runs what happens elsewhere, and tests that the streams have lost
 // nothing since they began and were not doubled.
-func unharmed(t *testing.T, streams []*netlab.Stream, what string) {
+func (v *vrouter) unharmed(streams []*netlab.Stream, what string) {
+	t := v.t
 	t.Helper()
 	time.Sleep(500 * time.Millisecond) // what was sent last is not judged yet
 	for _, s := range streams {
 		if loss := s.Loss(0); loss.Lost+loss.Duplicates > 0 || loss.Sent == 0 {
 			t.Errorf("%s: %+v", what, loss)
+		}
+	}
+	if t.Failed() {
+		for _, topic := range []string{"interfaces", "counters"} {
+			out, err := v.show(topic)
+			t.Logf("%s %v", out, err)
 		}
 	}
 }
@@ -131,7 +138,7 @@ func TestMirror(t *testing.T) {
 		return nil
 	})
 	v.ip(r, "link set dev wan mtu 1500")
-	unharmed(t, streams, "routes, addresses and MTU changed elsewhere")
+	v.unharmed(streams, "routes, addresses and MTU changed elsewhere")
 
 	out, err := r.run(r.lan, "traceroute", "-n", "-w", "1", "-q", "1", target4)
 	must(t, err)
@@ -179,7 +186,7 @@ func TestMirrorFollowsDevices(t *testing.T) {
 	must(t, err)
 	defer s.Close()
 	time.Sleep(500 * time.Millisecond)
-	unharmed(t, append(streams, s), "devices came and went")
+	v.unharmed(append(streams, s), "devices came and went")
 }
 
 // A kernel that forwards goes on until the router can, and after it: each packet
@@ -324,13 +331,13 @@ ipv6 route 2001:db8:66::/48 2001:db8:2::11
 	v.waitRoute("198.51.100.0/24", "imported", "203.0.113.11")
 	v.waitRoute("10.88.0.0/16", "imported", "203.0.113.11")
 	v.waitRoute("2001:db8:99::/48", "imported")
-	unharmed(t, append(unrelated, by...), "BIRD has moved its routes")
+	v.unharmed(append(unrelated, by...), "BIRD has moved its routes")
 	b.stop()
 	v.waitRoute("198.51.100.0/24", "imported")
 	if out, err := v.show("routes"); err != nil || !strings.Contains(string(out), `"protocol": "zebra"`) && !strings.Contains(string(out), `"protocol": "196"`) && !strings.Contains(string(out), `"protocol": "static"`) {
 		t.Errorf("%v %s", err, out)
 	}
-	unharmed(t, append(unrelated, by...), "BIRD has gone")
+	v.unharmed(append(unrelated, by...), "BIRD has gone")
 }
 
 // streamsTo starts streams from the LAN host to addresses of another host.

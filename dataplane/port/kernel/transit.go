@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,7 +13,7 @@ import (
 // is an nf_tables table that belongs to our netlink socket, so the kernel
 // forwards again as soon as the process is gone, however it ends; the sysctls
 // stay as they are.
-type NoTransit struct{ fd int }
+type NoTransit struct{ fd int } // nfnetlink socket
 
 const (
 	transitTable = "vrouter-transit"
@@ -71,5 +72,34 @@ func (m *batch) chain() {
 	})
 }
 
-// Close lets the kernel forward again.
-func (n *NoTransit) Close() { unix.Close(n.fd) }
+// closeWait is for how long Close waits at most.
+const closeWait = time.Second
+
+// Close lets the kernel forward again, and returns as soon as it does. What it
+// takes the kernel to forget the table (RCU, long on a busy machine) is waited
+// for by nobody.
+func (n *NoTransit) Close() {
+	go unix.Close(n.fd)
+	for end := time.Now().Add(closeWait); transitForbidden() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+}
+
+// transitForbidden reports whether the namespace of the calling thread has the
+// table.
+func transitForbidden() bool {
+	fd, err := nfnetlink()
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	m := &batch{family: unix.NFPROTO_INET}
+	at := m.begin(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETTABLE, unix.NLM_F_REQUEST, unix.NFPROTO_INET, 0)
+	m.text(unix.NFTA_TABLE_NAME, transitTable)
+	m.end(at)
+	if unix.Sendto(fd, m.b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) != nil {
+		return false
+	}
+	buf := make([]byte, 4096)
+	got, _, err := unix.Recvfrom(fd, buf, 0)
+	return err == nil && got >= unix.SizeofNlMsghdr && binary.NativeEndian.Uint16(buf[4:]) != unix.NLMSG_ERROR
+}

@@ -76,6 +76,22 @@ func TestTheKernelIsKeptFromForwarding(t *testing.T) {
 	if err == nil {
 		t.Error("a second one takes the first one's table")
 	}
-	alone.Close()
+	forbidden := func() (is bool) {
+		_ = r.Do(func() error {
+			is = transitForbidden()
+			return nil
+		})
+		return is
+	}
+	if !forbidden() {
+		t.Error("the table is not found")
+	}
+	_ = r.Do(func() error {
+		alone.Close()
+		return nil
+	})
+	if forbidden() {
+		t.Error("the table is there when Close has returned")
+	}
 	wait(beyond, true, "allowed again")
 }
