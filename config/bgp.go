@@ -45,6 +45,13 @@ type Neighbor struct {
 // Internal reports whether the neighbour is of the own system (iBGP).
 func (n *Neighbor) Internal(asn uint32) bool { return n.ASN == asn }
 
+// BFD is one [[bfd]]: a session with a neighbour on a link of the router.
+type BFD struct {
+	Name string
+	Peer netip.Addr // a link-local one has the name of its interface as zone
+	BFDTimers
+}
+
 // BFDTimers are the timers of a BFD session (RFC 5880 6.8.1).
 type BFDTimers struct {
 	Interval   time.Duration // desired minimum TX and required minimum RX

@@ -21,6 +21,7 @@ type Config struct {
 	Checks     []Check
 	Notify     []Notify
 	Routes     []Route
+	BFD        []BFD
 	BGP        *BGP    // nil: none
 	Import     *Import // nil: nothing is taken over from the host's kernel
 }
@@ -205,7 +206,8 @@ func (c *checker) config(raw *rawConfig) *Config {
 
 	var checked names
 	cfg.Checks, checked = c.checks(raw.Check)
-	t := targets{checks: checked, bfd: c.bfd(raw.BFD, all), routers: names{}}
+	t := targets{checks: checked, routers: names{}}
+	cfg.BFD, t.bfd = c.bfd(raw.BFD, all)
 	for i := range raw.VRRP {
 		for _, f := range []*text{&raw.VRRP[i].Name, &raw.VRRP[i].Group} {
 			if f.given() {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 // itf returns an interface with more keys.
@@ -165,15 +166,26 @@ func TestAuthenticationIsChecked(t *testing.T) {
 	}
 }
 
-// What is refused today is checked all the same: one error more.
-func TestKeysOfLaterAreChecked(t *testing.T) {
+func TestBFD(t *testing.T) {
 	v2 := one("addresses = [\"192.0.2.1\"]\nversion = 2\n")
+	session := func(name, peer string) string {
+		return fmt.Sprintf("[[bfd]]\nname = %q\npeer = %q\n", name, peer)
+	}
 	for _, tt := range []struct{ text, want string }{
-		{v2 + "[[bfd]]\nname = \"b\"\npeer = \"203.0.113.1\"\n", "is in no prefix of an interface"},
+		{session("b", "203.0.113.1"), "is in no prefix of an interface"},
+		{session("b", "fe80::9"), "write the interface that it is on"},
+		{session("b", "fe80::9%wan"), "is not defined"},
+		{session("b", "192.0.2.9") + session("c", "192.0.2.9"), "one neighbour has one session"},
+		{session("b", "192.0.2.9") + session("b", "192.0.2.10"), "give each its own"},
 	} {
-		_, err := Parse("f", []byte(tt.text))
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "is not yet supported") || strings.Count(err.Error(), "\n") != 1 {
-			t.Errorf("got %v\nwant %q and a refusal", err, tt.want)
-		}
+		checkError(t, v2+tt.text, tt.want)
+	}
+	cfg, err := Parse("f", []byte(v2+session("b", "192.0.2.9")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := BFD{"b", netip.MustParseAddr("192.0.2.9"), BFDTimers{50 * time.Millisecond, 3}}
+	if len(cfg.BFD) != 1 || cfg.BFD[0] != want {
+		t.Errorf("%+v, want %+v", cfg.BFD, want)
 	}
 }

@@ -114,22 +114,29 @@ func (c *checker) notify(raw []rawNotify) []Notify {
 }
 
 // bfd checks every [[bfd]].
-func (c *checker) bfd(raw []rawBFD, all *interfaces) names {
-	taken := names{}
+func (c *checker) bfd(raw []rawBFD, all *interfaces) (list []BFD, taken names) {
+	taken = names{}
+	peers := map[netip.Addr]int{}
 	for i := range raw {
 		r := &raw[i]
 		required(c, &r.Name, `a name like name = "isp1-gw"`)
 		c.name(&r.Name)
 		taken.add(c, &r.Name, "BFD session")
 		required(c, &r.Peer, `the neighbour's address like peer = "203.0.113.1"`)
-		if a, ok := c.address(&r.Peer); ok && !c.damaged && !all.uncertain {
-			if itf, _ := all.connected(a); itf == nil && !isLinkLocal6(a) {
-				c.add(r.Peer.Line, "peer %s is in no prefix of an interface; single-hop BFD wants a neighbour on a link of this router", a)
+		peer := c.neighborAddress(&r.Peer, all)
+		if peer.IsValid() && !r.Peer.Bad && !c.damaged && !all.uncertain && !all.mirror {
+			if itf, _ := all.connected(peer); itf == nil && !isLinkLocal6(peer) {
+				c.add(r.Peer.Line, "peer %s is in no prefix of an interface; single-hop BFD wants a neighbour on a link of this router", peer)
 			}
 		}
 		c.bfdTimers(&r.Interval, &r.Multiplier)
+		if line, again := peers[peer]; again && peer.IsValid() {
+			c.add(r.Peer.Line, "peer %s is that of the session on line %d; one neighbour has one session, which several things may track", peer, line)
+		}
+		peers[peer] = r.Peer.Line
+		list = append(list, BFD{r.Name.Value, peer, BFDTimers{r.Interval.Value, int(r.Multiplier.Value)}})
 	}
-	return taken
+	return list, taken
 }
 
 // bfdTimers checks what [[bfd]] and the bfd of a BGP neighbour share.

@@ -16,9 +16,6 @@ var notYet = []struct {
 	{"router.user", nothing, "remove it: the process stays the user that started it"},
 	{"control.listen", nothing, "remove it and use the unix socket"},
 	{"interface.host_tap", only(false), "remove it or write false"},
-	{"bgp.neighbor.bfd", nothing, "remove it; the hold time finds a dead neighbour"},
-	{"vrrp.track.bfd", nothing, "remove this element of track"},
-	{"bfd", nothing, "remove these tables"},
 }
 
 func nothing(*value) bool { return false }

@@ -29,6 +29,7 @@ type Backend interface {
 	Neighbors(ctx context.Context) ([]router.NeighborStatus, error)
 	Counters(ctx context.Context) (router.CountersStatus, error)
 	Checks(ctx context.Context) ([]router.CheckStatus, error)
+	BFD(ctx context.Context) ([]router.BFDSession, error)
 	BGP(ctx context.Context) ([]bgp.Session, error)
 
 	// BGPPaths returns all paths of just this prefix, the best first.

@@ -152,6 +152,11 @@ func (c *Client) Checks(ctx context.Context) ([]router.CheckStatus, error) {
 	return show[[]router.CheckStatus](ctx, c, "checks", nil)
 }
 
+// BFD returns the BFD sessions.
+func (c *Client) BFD(ctx context.Context) ([]router.BFDSession, error) {
+	return show[[]router.BFDSession](ctx, c, "bfd", nil)
+}
+
 // BGP returns the sessions with BGP neighbours.
 func (c *Client) BGP(ctx context.Context) ([]bgp.Session, error) {
 	return show[[]bgp.Session](ctx, c, "bgp", nil)

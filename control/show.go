@@ -92,8 +92,8 @@ func (s *Server) topic(ctx context.Context, topic string, r *http.Request) (any,
 		events, _, err := s.backend.Events(ctx, since)
 		return notNil(events), err
 	}
-	// bfd: a configuration that asks for one is refused, so there is none.
-	return []struct{}{}, nil
+	list, err := s.backend.BFD(ctx) // the topic that is left
+	return notNil(list), err
 }
 
 // showBGP answers with the sessions; with a prefix, with its paths.

@@ -43,6 +43,7 @@ func (d *process) openBGP() error {
 	d.bgp = &bgpEnd{loop: d.loop, log: d.log, guard: d.guard, socket: d.cfg.Control.BGPSocket()}
 	d.loop.driver.bgp = d.bgp
 	d.later(d.bgp.close)
+	d.later(d.loop.driver.bfdPort.close)
 	return nil
 }
 

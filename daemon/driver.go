@@ -136,15 +136,16 @@ func (s *sender) emit(outs []dataplane.Out) {
 // driver carries out the router's actions.
 type driver struct {
 	*sender
-	ports *portSet
-	clock clock
-	local *local
-	notes *notices
-	hooks *hook.Runner
-	guard *guardian.Client
-	cfg   *config.Config // the one that the router works by
-	bgp   *bgpEnd
-	known map[string]*config.VRRP // by name; also those that a reload has removed
+	ports   *portSet
+	clock   clock
+	local   *local
+	notes   *notices
+	hooks   *hook.Runner
+	guard   *guardian.Client
+	cfg     *config.Config // the one that the router works by
+	bgp     *bgpEnd
+	bfdPort bfdPort
+	known   map[string]*config.VRRP // by name; also those that a reload has removed
 }
 
 // carryOut does what a turn of the router asks for, in order.

@@ -42,6 +42,7 @@ const shutdownHooks = 500 * time.Millisecond
 // routers that it removes are remembered: their last change is still to come.
 func (d *driver) adopt(cfg *config.Config) {
 	d.cfg = cfg
+	d.bfdPort.hold(cfg)
 	for i := range cfg.VRRP {
 		d.known[cfg.VRRP[i].Name] = &cfg.VRRP[i]
 	}

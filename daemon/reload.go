@@ -115,6 +115,11 @@ func (b *backend) Drain(ctx context.Context, on bool) error {
 	return b.loop.call(ctx, func(now time.Time) { b.loop.driver.carryOut(b.loop.router.Drain(now, on)) })
 }
 
+// BFD implements control.Backend.
+func (b *backend) BFD(ctx context.Context) ([]router.BFDSession, error) {
+	return ask(ctx, b.loop, func(time.Time) []router.BFDSession { return b.loop.router.BFDSessions() })
+}
+
 // Checks implements control.Backend.
 func (b *backend) Checks(ctx context.Context) ([]router.CheckStatus, error) {
 	return ask(ctx, b.loop, func(time.Time) []router.CheckStatus { return b.loop.router.Checks() })

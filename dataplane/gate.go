@@ -49,7 +49,7 @@ func (w *Forwarder) gate(p *fib.Port, d []byte) (destination, Reason) {
 
 // host decides on a frame to the device's MAC on a port whose addresses the
 // host's kernel keeps. The kernel has it as well; we need only what answers
-// our own questions, and advertisements of unicast peers; and, on a port with
+// our own questions, advertisements of unicast peers, and BFD; and, on a port with
 // Transit, what goes beyond the host, on which decide goes on.
 func (w *Forwarder) host(in uint16, f *packet.Frame, etherType uint16) Verdict {
 	switch etherType {
@@ -57,8 +57,14 @@ func (w *Forwarder) host(in uint16, f *packet.Frame, etherType uint16) Verdict {
 		return punt(ClassARP)
 	case packet.EtherTypeIPv4:
 		ip, ok := packet.ParseIPv4(f.Data[packet.EthernetLen:])
-		if ok && isVRRP4(ip) && ip.HeaderOK() && w.ours(ip.Dst()) {
+		if !ok || !ip.HeaderOK() || !w.ours(ip.Dst()) {
+			break
+		}
+		switch {
+		case isVRRP4(ip):
 			return w.take(f, len(ip), ClassVRRP)
+		case ip.Protocol() == packet.ProtoUDP && !ip.MoreFragments() && ip.FragmentOffset() == 0 && isBFD(ip.Payload()):
+			return w.take(f, len(ip), ClassBFD)
 		}
 	case packet.EtherTypeIPv6:
 		ip, ok := packet.ParseIPv6(f.Data[packet.EthernetLen:])
@@ -69,8 +75,11 @@ func (w *Forwarder) host(in uint16, f *packet.Frame, etherType uint16) Verdict {
 		switch {
 		case isND(ip, proto, off, fragment):
 			return w.take(f, len(ip), ClassND)
-		case proto == packet.ProtoVRRP && (w.ours(ip.Dst()) || w.linkLocal(in, ip) >= 0):
+		case !w.ours(ip.Dst()) && w.linkLocal(in, ip) < 0:
+		case proto == packet.ProtoVRRP:
 			return w.take(f, len(ip), ClassVRRP)
+		case proto == packet.ProtoUDP && !fragment && isBFD(ip[off:]):
+			return w.take(f, len(ip), ClassBFD)
 		}
 	}
 	return drop(ReasonNotOurs)

@@ -377,6 +377,9 @@ func (r *Router) circumstance(n *config.Neighbor) bgp.Circumstance {
 			c.Down = "interface " + f.cfg.Name + ": " + f.state.Problem
 		}
 	}
+	if broken := r.brokenBFD(n.Address); broken != "" && n.BFD != nil && c.Down == "" {
+		c.Down = broken
+	}
 	for _, p := range f.addresses {
 		switch a := p.Addr(); {
 		case a.Is4() && !c.Source4.IsValid():

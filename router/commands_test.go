@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"vrouter/arp"
+	"vrouter/bfd"
 	"vrouter/ndp"
 	"vrouter/neigh"
 	"vrouter/packet"
@@ -137,6 +138,7 @@ func init() {
 			s.receive(w, ndp.RouterSolicit(w.mac("mac", hostMAC), w.addr("from", hostIP6)))
 		},
 		"dad": func(s *script, w words) { s.receive(w, ndp.Probe(w.mac("mac", hostMAC), w.addr("target", hostIP6))) },
+		"bfd": func(s *script, w words) { s.receive(w, w.bfd()) },
 		// What a switch floods: PORT NAME (of a virtual router) and the packet.
 		"flood": (*script).flood,
 		"hex": func(s *script, w words) {
@@ -339,4 +341,26 @@ func (s *script) show(w words) {
 	default:
 		s.t.Fatalf("no topic %q", w.plain[0])
 	}
+}
+
+// bfd is a control packet of a neighbour: state=Up yours=1, and its timers.
+func (w words) bfd() []byte {
+	p := bfd.Packet{
+		Multiplier: uint8(w.number("multiplier", "3")), Mine: uint32(w.number("mine", "77")), Yours: uint32(w.number("yours", "0")),
+		DesiredTX: w.duration(w.value("tx", "50ms")), RequiredRX: w.duration(w.value("rx", "50ms")), Poll: w.value("poll", "") != "",
+		Final: w.value("final", "") != "",
+	}
+	for _, s := range []bfd.State{bfd.AdminDown, bfd.Down, bfd.Init, bfd.Up} {
+		if s.String() == w.value("state", "Down") {
+			p.State = s
+		}
+	}
+	frame := bfdFrame(w.mac("to", hostMAC), w.mac("mac", hostMAC), w.addr("from", "203.0.113.1"), w.addr("target", "203.0.113.2"), &p, 49152)
+	ttl := w.number("ttl", "255")
+	if frame[packet.EthernetLen]>>4 == 6 {
+		frame[packet.EthernetLen+7] = byte(ttl)
+		return frame
+	}
+	frame[packet.EthernetLen+8] = byte(ttl)
+	return frame
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vrouter/arp"
+	"vrouter/bfd"
 	"vrouter/ndp"
 	"vrouter/neigh"
 	"vrouter/packet"
@@ -134,6 +135,9 @@ func describeFrame(frame []byte) string {
 		return head + describeARP(eth.Payload())
 	case packet.EtherTypeIPv4:
 		ip, ok := packet.ParseIPv4(eth.Payload())
+		if ok && ip.Protocol() == packet.ProtoUDP && binary.BigEndian.Uint16(ip.Payload()[2:]) == bfd.Port {
+			return head + describeBFD(ip)
+		}
 		if ok && ip.Protocol() == packet.ProtoUDP {
 			return head + fmt.Sprintf("packet %s: %v > %v", ip.Payload()[8:], ip.Src(), ip.Dst())
 		}
@@ -245,6 +249,22 @@ func describeRA(m *ndp.Message) string {
 	}
 	if len(m.RA.RDNSS) > 0 {
 		text += fmt.Sprintf(" dns %s for %v", joinAll(m.RA.RDNSS), m.RA.RDNSSLifetime)
+	}
+	return text
+}
+
+func describeBFD(ip packet.IPv4) string {
+	p, reason := bfd.Parse(ip.Src(), ip.Dst(), ip.TTL(), ip.Payload())
+	if reason != bfd.OK {
+		return "bad BFD: " + reason.String()
+	}
+	text := fmt.Sprintf("BFD %v %d -> %d every %v takes %v x %d: %v > %v",
+		p.State, p.Mine, p.Yours, p.DesiredTX, p.RequiredRX, p.Multiplier, ip.Src(), ip.Dst())
+	if p.Poll {
+		text += " poll"
+	}
+	if p.Final {
+		text += " final"
 	}
 	return text
 }

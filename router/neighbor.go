@@ -34,8 +34,7 @@ func (r *Router) neighActions(actions []neigh.Action) {
 			if a.Reachable {
 				r.proves(a.Key)
 			}
-			r.table.SetNeighbor(a.Key.Port, a.Key.Addr, a.MAC, a.Reachable)
-			r.dirty = true
+			r.setNeighbor(a.Key, a.MAC, a.Reachable)
 			r.willsStale = r.willsStale || r.isPeer(a.Key)
 			if hasKey(r.kept, a.Key) {
 				r.unsettled = true // a route has become usable, or is no longer
@@ -111,8 +110,8 @@ func (r *Router) keepNextHops(now time.Time) {
 
 // nextHops returns the neighbours that routes go through, the unicast VRRP
 // peers on the link, whose advertisements must not wait for an answer first,
-// masters that are asked whether they live (only who has answered is), and who
-// contests a virtual router.
+// masters that are asked whether they live (only who has answered is), neighbours
+// with a BFD session, and who contests a virtual router.
 // They are sorted, so that runs repeat.
 func (r *Router) nextHops() []neigh.Key {
 	var keys []neigh.Key
@@ -127,6 +126,11 @@ func (r *Router) nextHops() []neigh.Key {
 			if f := r.ifaces[v.port]; f.state.Up && f.onLink(peer) {
 				keys = append(keys, neigh.Key{Port: v.port, Addr: peer})
 			}
+		}
+	}
+	for _, s := range r.bfd.list {
+		if f := r.linkOf(s.peer); f != nil {
+			keys = append(keys, neigh.Key{Port: f.port, Addr: s.peer.WithZone("")})
 		}
 	}
 	for _, v := range r.virtual {

@@ -131,6 +131,10 @@ func (s *script) expectedPriority(v *virtual) int {
 			for _, c := range s.router.Checks() {
 				down = down || c.Name == t.Check && c.State == "down"
 			}
+		case t.BFD != "":
+			for _, b := range s.router.BFDSessions() {
+				down = down || slices.Contains(b.Names, t.BFD) && b.Failed
+			}
 		default:
 			down = !slices.ContainsFunc(s.router.RoutesInUse(), func(r RouteStatus) bool {
 				return r.Prefix == t.Route && slices.ContainsFunc(r.NextHops, func(h NextHopStatus) bool { return h.Resolved })

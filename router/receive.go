@@ -24,7 +24,7 @@ type counters struct {
 	inquiries uint64 // questions to masters, for frames that a switch flooded
 }
 
-// Receive takes a control frame (ARP, ND, VRRP) that the fast path punted; in
+// Receive takes a control frame (ARP, ND, VRRP, BFD) that the fast path punted; in
 // is the port it came in on. The frame is not kept.
 func (r *Router) Receive(now time.Time, in uint16, frame []byte) []Action {
 	r.begin(now)
@@ -47,6 +47,10 @@ func (r *Router) receive(now time.Time, in uint16, frame []byte) {
 		r.receiveARP(now, in, eth)
 	case packet.EtherTypeIPv4:
 		ip, ok := packet.ParseIPv4(eth.Payload())
+		if ok && ip.Protocol() == packet.ProtoUDP && ip.FragmentOffset() == 0 && !ip.MoreFragments() {
+			r.receiveBFD(now, in, ip.Src(), ip.Dst(), ip.TTL(), ip.Payload())
+			return
+		}
 		if !ok || ip.Protocol() != packet.ProtoVRRP && ip.Protocol() != packet.ProtoAH ||
 			ip.FragmentOffset() != 0 || ip.MoreFragments() {
 			r.counters.malformed++
@@ -60,6 +64,8 @@ func (r *Router) receive(now time.Time, in uint16, frame []byte) {
 		case ok && ip.NextHeader() == packet.ProtoVRRP:
 			adv, reason := vrrp.Parse(ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
 			r.receiveVRRP(now, in, vrrp.Sender{Addr: ip.Src(), MAC: eth.Src()}, adv, reason)
+		case ok && ip.NextHeader() == packet.ProtoUDP:
+			r.receiveBFD(now, in, ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
 		case ok && ip.NextHeader() == packet.ProtoICMPv6:
 			r.receiveND(now, in, frame)
 		default:

@@ -52,6 +52,10 @@ func (r *Router) Reconfigure(now time.Time, cfg *config.Config) ([]Action, error
 		r.told(now, "bgp", "BGP", "changed")
 		r.rearrangeBGP(now)
 	}
+	if !reflect.DeepEqual(was.BFD, cfg.BFD) || !reflect.DeepEqual(was.BGP, cfg.BGP) {
+		r.rearrangeBFD(now)
+		r.keepNextHops(now)
+	}
 	r.reconfigureChecks(now)
 	r.reconfigureVirtuals(now)
 	r.leaseTime = leaseDuration(cfg.VRRP)

@@ -52,6 +52,7 @@ type Router struct {
 	wills      map[string][][]byte // by virtual router: the frames as last told
 	localDirty bool                // the local stack's addresses or groups are
 	unsettled  bool                // what is tracked, a machine's state, or what may run has changed: see settle
+	bfd        sessions
 	lastTurn   time.Time
 	started    bool
 	stopping   bool
@@ -142,6 +143,7 @@ func (r *Router) Start(now time.Time) []Action {
 	r.lastTurn = now
 	r.addStaticRoutes()
 	r.rearrangeBGP(now)
+	r.rearrangeBFD(now)
 	for _, f := range r.ifaces {
 		r.membership(f)
 	}
@@ -171,6 +173,7 @@ func (r *Router) Advance(now time.Time) []Action {
 	}
 	r.advanceInquiries(now)
 	r.advanceBGP(now)
+	r.advanceBFD(now)
 	return r.end(now)
 }
 
@@ -196,6 +199,7 @@ func (r *Router) Deadline() time.Time {
 		next = earlier(next, g.yieldAt)
 	}
 	next = earlier(next, r.deadlineBGP())
+	next = earlier(next, r.deadlineBFD())
 	for _, q := range r.inquiries {
 		next = earlier(next, q.due)
 	}
@@ -229,6 +233,7 @@ func (r *Router) Stop(now time.Time, reason string) []Action {
 	for _, v := range r.virtual {
 		r.vrrpActions(now, v, v.machine.Stop(now, reason))
 	}
+	r.stopBFD(now, reason)
 	return r.end(now)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"vrouter/arp"
+	"vrouter/bfd"
 	"vrouter/ndp"
 	"vrouter/vrrp"
 )
@@ -110,6 +111,11 @@ func (r *Router) ControlCounters() map[string]uint64 {
 	for i, n := range r.counters.arp {
 		if i > 0 {
 			m["arp_"+arp.Reason(i).String()] = n
+		}
+	}
+	for i, n := range r.bfd.discards {
+		if i > 0 {
+			m["bfd_"+bfd.Reason(i).String()] = n
 		}
 	}
 	for i, n := range r.counters.nd {

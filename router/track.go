@@ -13,7 +13,7 @@ import (
 
 // term is one thing that the effective priority of a virtual router depends on.
 type term struct {
-	kind   string // interface | route | bgp | check | drain
+	kind   string // interface | route | bgp | bfd | check | drain
 	name   string
 	weight int // what it takes off while it is down; 0: the virtual router is down then
 	up     bool
@@ -51,8 +51,11 @@ func (r *Router) trackTerm(t *config.Track) term {
 		up, reason := r.usableRoute(t.Route)
 		return term{kind: "route", name: t.Route.String(), up: up, known: true, reason: reason}
 	}
-	if t.BGP != "" {
+	switch {
+	case t.BGP != "":
 		return r.bgpTerm(t.BGP)
+	case t.BFD != "":
+		return r.bfdTerm(t.BFD)
 	}
 	c := r.check(t.Check)
 	return term{kind: "check", name: t.Check, up: c.up, known: c.known, reason: c.evidence()}

@@ -83,6 +83,8 @@ func TestScreens(t *testing.T) {
 		{"events_since", busy, "show events --since 3"},
 		{"bgp", busy, "show bgp"},
 		{"bfd", busy, "show bfd"},
+		{"bfd_json", busy, "show bfd --json"},
+		{"bfd_idle", idle, "show bfd"},
 		{"checks", busy, "show checks"},
 		{"ping", busy, "ping 203.0.113.1 -n 4"},
 		{"switchover", busy, "switchover lan4"},

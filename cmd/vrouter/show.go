@@ -27,7 +27,7 @@ func (a *app) showCommand() *cobra.Command {
 		a.showRoutesCommand(),
 		a.showNeighborsCommand(),
 		a.showBGPCommand(),
-		a.showNoneCommand("bfd", "BFD sessions", "no BFD sessions configured"),
+		a.showBFDCommand(),
 		a.showChecksCommand(),
 		a.showCountersCommand(),
 		a.showEventsCommand(),
@@ -62,23 +62,4 @@ func (a *app) showJSON(ctx context.Context, topic string, parameters url.Values)
 	out.WriteByte('\n')
 	_, err = a.stdout.Write(out.Bytes())
 	return err
-}
-
-// showNoneCommand shows a topic of which there is nothing, because no
-// configuration can ask for it yet.
-func (a *app) showNoneCommand(topic, short, none string) *cobra.Command {
-	return &cobra.Command{
-		Use:   topic,
-		Short: short,
-		Args:  arguments(0, 0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.show(cmd, topic, nil, func(ctx context.Context, c *control.Client, s *screen, _ time.Time) error {
-				if _, err := c.Show(ctx, topic, nil); err != nil {
-					return err
-				}
-				s.WriteString(none + "\n")
-				return nil
-			})
-		},
-	}
 }

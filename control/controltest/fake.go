@@ -29,6 +29,7 @@ type Fake struct {
 	NeighborList   []router.NeighborStatus
 	CounterValues  router.CountersStatus
 	CheckList      []router.CheckStatus
+	BFDList        []router.BFDSession
 	Sessions       []bgp.Session
 	Paths          []bgp.Path
 	Log            *control.EventLog
@@ -86,6 +87,11 @@ func (f *Fake) VRRP(ctx context.Context) ([]router.VirtualRouterStatus, error) {
 // Checks implements control.Backend.
 func (f *Fake) Checks(ctx context.Context) ([]router.CheckStatus, error) {
 	return f.CheckList, f.wait(ctx)
+}
+
+// BFD implements control.Backend.
+func (f *Fake) BFD(ctx context.Context) ([]router.BFDSession, error) {
+	return f.BFDList, f.wait(ctx)
 }
 
 // BGP implements control.Backend.
@@ -177,6 +183,7 @@ func New() *Fake {
 		NeighborList:   neighbors(),
 		CounterValues:  counters(),
 		CheckList:      checks(),
+		BFDList:        bfdSessions(),
 		Log:            control.NewEventLog(64),
 		Replies: []control.PingReply{
 			{From: netip.MustParseAddr("203.0.113.1"), Size: 64, TTL: 64, TimeUS: 312},
@@ -393,6 +400,23 @@ func events() []router.Event {
 		{
 			Time: Now.Add(-90 * time.Second), Kind: "duplicate_address", Name: "lan",
 			Reason: "192.0.2.2 is also used by 02:00:5e:10:00:77",
+		},
+	}
+}
+
+func bfdSessions() []router.BFDSession {
+	return []router.BFDSession{
+		{
+			Names: []string{"isp1-gw", "isp1"}, Peer: "203.0.113.1", Interface: "wan", State: "Up", RemoteState: "Up",
+			Since: Now.Add(-3 * time.Hour), Transitions: 3, LastReason: "both hear each other",
+			Diagnostic: "no diagnostic", RemoteDiag: "no diagnostic", TransmitMS: 50, DetectionMS: 150,
+			Mine: 1, Yours: 3021, PacketsSent: 245_110, PacketsReceived: 244_871,
+		},
+		{
+			Names: []string{"isp2-gw"}, Peer: "fe80::9%wan2", Interface: "wan2", State: "Down", RemoteState: "Down",
+			Since: Now.Add(-12 * time.Second), Transitions: 4, LastReason: "no packet for 150ms",
+			Diagnostic: "control detection time expired", RemoteDiag: "no diagnostic", TransmitMS: 1000, DetectionMS: 150,
+			Mine: 2, PacketsSent: 9120, PacketsReceived: 9071, Failed: true,
 		},
 	}
 }
