@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"vrouter/control"
@@ -182,6 +183,13 @@ func (s *sample) lossCounters() map[string]uint64 {
 	all := map[string]uint64{}
 	for reason, n := range s.counters.Drops {
 		all[reason] = n
+	}
+	// A packet that is answered by an ICMP error has not got through either; one
+	// whose error was suppressed is among the drops.
+	for name, n := range s.counters.ICMP {
+		if what, sent := strings.CutSuffix(name, "_sent"); sent {
+			all["answered by ICMP "+what] = n
+		}
 	}
 	for class, p := range s.counters.Punts {
 		all["punt queue "+class] = p.Dropped

@@ -36,6 +36,7 @@ func sampleOf(seconds float64, packets uint64) *sample {
 		counters: router.CountersStatus{
 			Drops: map[string]uint64{"no_route": packets / 4, "ttl_expired": 7, "bad_checksum": 0},
 			Punts: map[string]router.PuntStatus{"arp": {Accepted: packets, Dropped: packets / 2}},
+			ICMP:  map[string]uint64{"unreachable_sent": packets / 20, "unreachable_suppressed": packets},
 			Workers: []router.WorkerStatus{{
 				Worker: 3, Forwarded: packets, Frames: 2 * packets, Batches: packets / 5, BusyNS: packets * 500_000,
 				UptimeNS: uint64((100 + seconds) * 1e9), Busy: 12.5,
@@ -68,8 +69,10 @@ func TestRatesAreThoseBetweenTwoSamples(t *testing.T) {
 	for _, d := range l.losses {
 		names = append(names, d.name)
 	}
-	// 500, 250, 100 and 0 a second; what never happened is left out.
-	if !slices.Equal(names, []string{"punt queue arp", "no_route", "lan: receiving", "ttl_expired"}) || l.drops != 850 {
+	// 500, 250, 100, 50 and 0 a second; what never happened is left out, and an
+	// error that was suppressed is a drop already.
+	want := []string{"punt queue arp", "no_route", "lan: receiving", "answered by ICMP unreachable", "ttl_expired"}
+	if !slices.Equal(names, want) || l.drops != 900 {
 		t.Errorf("%v a second: %+v", l.drops, l.losses)
 	}
 }
