@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vrouter/internal/netlab"
 )
 
 // birdBFD is BIRD with BFD toward the router's addresses on the WAN.
@@ -177,4 +179,44 @@ func TestBGPEndsWithBFD(t *testing.T) {
 	must(t, b.process.Signal(unix.SIGCONT))
 	v.waitEstablished("isp")
 	v.waitRoute(farRoute4, "bgp", wanHost4)
+}
+
+// TestBFDWithFRR: a session with FRR's bfdd comes up in both families; switched
+// off at the other end it says nothing of the path.
+func TestBFDWithFRR(t *testing.T) {
+	t.Parallel()
+	zebra, bfdd, vtysh := need(t, "zebra"), need(t, "bfdd"), need(t, "vtysh")
+	if netlab.SingleUser() {
+		t.Skip("FRR changes to a user of its own, which needs root outside")
+	}
+	r := newRig(t)
+	peer := func(ours, theirs string) string {
+		return fmt.Sprintf(" peer %s local-address %s interface eth0\n  receive-interval 50\n  transmit-interval 50\n  detect-multiplier 3\n  no shutdown\n !\n", ours, theirs)
+	}
+	dir := startFRR(t, r, r.up, zebra, bfdd, "bfd\n"+peer("203.0.113.2", wanHost4)+peer("2001:db8:2::2", wanHost6))
+	v := r.vrouter("r1", `
+[[interface]]
+name = "wan"
+attach = "af_packet"
+device = "wan"
+addresses = ["203.0.113.2/24", "2001:db8:2::2/64"]
+`+bfdTables)
+	v.start()
+	v.waitBFD("up4", "Up", false)
+	v.waitBFD("up6", "Up", false)
+	shut := func(word string) {
+		t.Helper()
+		out, err := r.run(r.up, vtysh, "--vty_socket", dir, "-d", "bfdd", "-c", "configure terminal", "-c", "bfd",
+			"-c", "peer 203.0.113.2 local-address "+wanHost4+" interface eth0", "-c", word)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	shut("shutdown")
+	if s := v.waitBFD("up4", "Down", false); s.RemoteState != "AdminDown" {
+		t.Errorf("%+v", s)
+	}
+	v.waitUsable("198.51.100.0/24", true)
+	shut("no shutdown")
+	v.waitBFD("up4", "Up", false)
 }

@@ -320,7 +320,7 @@ func TestMirrorOfBIRDAndFRR(t *testing.T) {
 		route 198.51.100.0/24 via 203.0.113.10;
 		route 10.88.0.0/16 via 203.0.113.10 via 203.0.113.11;`, `
 		route 2001:db8:99::/48 via 2001:db8:2::10;`)
-	startFRR(t, v.vrouter, zebra, staticd, `
+	startFRR(t, r, v.host, zebra, staticd, `
 ip route 10.66.0.0/16 203.0.113.11
 ip route 10.89.0.0/16 203.0.113.10
 ip route 10.89.0.0/16 203.0.113.11
@@ -421,34 +421,40 @@ func (b *birdOnRouter) configure(routes4, routes6 string) {
 
 func (b *birdOnRouter) stop() { must(b.r.t, b.process.Stop(stopPatience)) }
 
-// startFRR runs zebra and staticd on a router's host.
-func startFRR(t *testing.T, v *vrouter, zebra, staticd, config string) {
+// startFRR runs zebra and another one of FRR's daemons on a host, and returns the
+// directory of their sockets.
+func startFRR(t *testing.T, r *rig, h *netlab.Host, zebra, daemon, config string) (dir string) {
 	t.Helper()
-	dir := filepath.Join(filepath.Dir(v.config), "frr-router")
+	dir = filepath.Join(r.lab.Dir, "frr-"+h.Name)
 	must(t, os.Mkdir(dir, 0o777))
 	must(t, os.Chmod(dir, 0o777)) // for FRR's own user, too
-	must(t, os.Chmod(filepath.Dir(v.config), 0o755))
-	for name, text := range map[string]string{"zebra": "log stdout\n", "staticd": "log stdout\n" + config} {
+	must(t, os.Chmod(r.lab.Dir, 0o755))
+	common := []string{"-z", filepath.Join(dir, "zserv"), "--vty_socket", dir, "-P", "0"}
+	for _, program := range []string{zebra, daemon} {
+		name := filepath.Base(program)
+		text := "log stdout\n"
+		if program == daemon {
+			text += config
+		}
 		file := filepath.Join(dir, name+".conf")
 		must(t, os.WriteFile(file, []byte(text), 0o644))
-	}
-	common := []string{"-z", filepath.Join(dir, "zserv"), "--vty_socket", dir, "-P", "0"}
-	for _, program := range []string{zebra, staticd} {
-		name := filepath.Base(program)
-		p, err := v.host.Start(append([]string{program, "-f", filepath.Join(dir, name+".conf"), "-i", filepath.Join(dir, name+".pid")}, common...)...)
+		p, err := h.Start(append([]string{program, "-f", file, "-i", filepath.Join(dir, name+".pid")}, common...)...)
 		must(t, err)
 		t.Cleanup(func() {
 			if t.Failed() {
 				t.Logf("log of %s:\n%s", name, tail(p.Output()))
 			}
 		})
-		if program == zebra {
-			waitFor(t, patience, "zebra runs", func() error {
-				_, err := os.Stat(filepath.Join(dir, "zserv"))
-				return err
-			})
+		ready := filepath.Join(dir, "zserv")
+		if program == daemon {
+			ready = filepath.Join(dir, name+".vty")
 		}
+		waitFor(t, patience, name+" runs", func() error {
+			_, err := os.Stat(ready)
+			return err
+		})
 	}
+	return dir
 }
 
 // Routes of the host's kernel beside interfaces of the router's own: a default
