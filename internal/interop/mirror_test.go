@@ -421,42 +421,6 @@ func (b *birdOnRouter) configure(routes4, routes6 string) {
 
 func (b *birdOnRouter) stop() { must(b.r.t, b.process.Stop(stopPatience)) }
 
-// startFRR runs zebra and another one of FRR's daemons on a host, and returns the
-// directory of their sockets.
-func startFRR(t *testing.T, r *rig, h *netlab.Host, zebra, daemon, config string) (dir string) {
-	t.Helper()
-	dir = filepath.Join(r.lab.Dir, "frr-"+h.Name)
-	must(t, os.Mkdir(dir, 0o777))
-	must(t, os.Chmod(dir, 0o777)) // for FRR's own user, too
-	must(t, os.Chmod(r.lab.Dir, 0o755))
-	common := []string{"-z", filepath.Join(dir, "zserv"), "--vty_socket", dir, "-P", "0"}
-	for _, program := range []string{zebra, daemon} {
-		name := filepath.Base(program)
-		text := "log stdout\n"
-		if program == daemon {
-			text += config
-		}
-		file := filepath.Join(dir, name+".conf")
-		must(t, os.WriteFile(file, []byte(text), 0o644))
-		p, err := h.Start(append([]string{program, "-f", file, "-i", filepath.Join(dir, name+".pid")}, common...)...)
-		must(t, err)
-		t.Cleanup(func() {
-			if t.Failed() {
-				t.Logf("log of %s:\n%s", name, tail(p.Output()))
-			}
-		})
-		ready := filepath.Join(dir, "zserv")
-		if program == daemon {
-			ready = filepath.Join(dir, name+".vty")
-		}
-		waitFor(t, patience, name+" runs", func() error {
-			_, err := os.Stat(ready)
-			return err
-		})
-	}
-	return dir
-}
-
 // Routes of the host's kernel beside interfaces of the router's own: a default
 // route by a network that is not the router's is left alone, a virtual router
 // tracks an imported route, and the route goes with its interface, whatever the
