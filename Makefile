@@ -50,8 +50,8 @@ interop: ## against Linux hosts, keepalived, FRR and tshark alone
 	go test -count=1 -v ./internal/interop
 
 # The pages in docs are of runs of everything; a part is measured with flags.
-bench: ## forwarding beside the kernel (FLAGS="-tests flood -rounds 3": a part)
-	go run ./bench/forwarding $(if $(FLAGS),$(FLAGS),-page docs/bench)
+bench: ## forwarding figures beside the kernel and DPDK (FLAGS="-routers vrouter-tap -rounds 3": a part)
+	go run ./bench/forwarding $(if $(FLAGS),$(FLAGS),-page docs/bench/forwarding.md -picture docs/bench/forwarding.svg)
 
 bench-failover: ## failover figures beside keepalived and FRR (FLAGS="-events kill -repeat 1": a part)
 	go run ./bench/failover $(if $(FLAGS),$(FLAGS),-page docs/bench/failover.md)

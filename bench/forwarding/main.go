@@ -1,9 +1,9 @@
-// Command forwarding measures how fast vrouter forwards, beside the kernel of the
-// same machine, in the same run: between two veth pairs, in network namespaces of
-// its own.
+// Command forwarding measures how fast routers forward, between two veth pairs
+// in network namespaces: the kernel, vrouter with each kind of port, and DPDK's
+// programs where they are installed, in turn, in the same run.
 //
-//	go run ./bench/forwarding                         everything
-//	go run ./bench/forwarding -tests flood,cost -routers kernel,af_packet -rounds 3
+//	go run ./bench/forwarding                      everything
+//	go run ./bench/forwarding -routers vrouter-af_packet -tests pps,cost -rounds 3
 package main
 
 import (
@@ -11,18 +11,22 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"vrouter/internal/netlab"
 )
 
 func main() {
-	o, err := parseOptions(os.Args[1:], os.Stderr)
+	becomePinned()
+	o, err := parseOptions(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		os.Exit(0)
 	}
@@ -30,7 +34,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "forwarding:", err)
 		os.Exit(2)
 	}
-	if err := netlab.Run(context.Background(), os.Stdout, os.Stderr, o.run); err != nil {
+	if o.from != "" {
+		err = o.again()
+	} else {
+		err = netlab.Run(context.Background(), os.Stdout, os.Stderr, o.run)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "forwarding:", err)
 		os.Exit(1)
 	}
@@ -38,141 +47,220 @@ func main() {
 
 // options say what is measured.
 type options struct {
-	tests   []*test
-	routers []*router
+	routers []string // names; the kernel is always among them
+	tests   []string
 	rounds  int
-	lasts   time.Duration
-	binary  string // vrouter; empty: built from the sources
-	output  string // files' path without extension; empty: none
-	page    string // directory of forwarding.md and forwarding.svg; empty: none
+	length  time.Duration // of each stream of packets
+	binary  string        // vrouter; empty: built from the sources
+	output  string        // files' path without extension; empty: none
+	page    string        // the Markdown page; empty: none
+	picture string        // the SVG file; empty: none
+	from    string        // the JSON file of an earlier run, to write its page again; empty: measure
+
+	notes []string // what is to be known about the figures
 }
 
-func parseOptions(args []string, usage io.Writer) (*options, error) {
+// tests are the groups of measures.
+var tests = []string{"pps", "cost", "ndr", "latency", "idle", "tcp"}
+
+func parseOptions(args []string) (*options, error) {
 	o := &options{}
 	set := flag.NewFlagSet("forwarding", flag.ContinueOnError)
-	set.SetOutput(usage)
-	var names, kinds string
-	set.StringVar(&names, "tests", "all", "what is measured: "+strings.Join(namesOf(tests, testName), ","))
-	set.StringVar(&kinds, "routers", "all", "who forwards: "+strings.Join(namesOf(routers, routerName), ","))
-	set.IntVar(&o.rounds, "rounds", 5, "rounds; in each, everybody has a turn")
-	set.DurationVar(&o.lasts, "time", 3*time.Second, "how long a measurement lasts")
+	var names, chosen string
+	set.StringVar(&names, "routers", "all", "what is measured beside the kernel: "+strings.Join(kindNames(), ","))
+	set.StringVar(&chosen, "tests", "all", "what is measured of it: "+strings.Join(tests, ","))
+	set.IntVar(&o.rounds, "rounds", 5, "rounds; in each every router has its turn")
+	set.DurationVar(&o.length, "time", 1500*time.Millisecond, "length of each stream of packets")
 	set.StringVar(&o.binary, "vrouter", "", "the vrouter program (default: it is built)")
-	set.StringVar(&o.output, "o", "build/forwarding", "write FILE.csv; empty: do not")
-	set.StringVar(&o.page, "page", "", "write forwarding.md and forwarding.svg into this directory")
+	set.StringVar(&o.output, "o", "build/forwarding", "write FILE.json and FILE.csv; empty: do not")
+	set.StringVar(&o.page, "page", "", "write a Markdown page, as docs/bench/forwarding.md")
+	set.StringVar(&o.picture, "picture", "", "write a picture, as docs/bench/forwarding.svg")
+	set.StringVar(&o.from, "from", "", "do not measure: print the tables, and write the page and the picture, of an earlier run's FILE.json")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
-	if set.NArg() > 0 || o.rounds < 1 || o.lasts < 100*time.Millisecond {
-		return nil, errors.New("no arguments but flags; -rounds from 1, -time from 100ms")
+	if set.NArg() > 0 || o.rounds < 1 || o.length < 300*time.Millisecond || o.length > time.Minute {
+		return nil, errors.New("no arguments but flags; -rounds from 1, -time from 300ms to 1m")
 	}
 	var err error
-	if o.tests, err = choose(names, tests, testName); err != nil {
-		return nil, fmt.Errorf("-tests: %w", err)
-	}
-	if o.routers, err = choose(kinds, routers, routerName); err != nil {
+	if o.routers, err = choose(names, kindNames()); err != nil {
 		return nil, fmt.Errorf("-routers: %w", err)
 	}
-	if o.output != "" {
-		if o.output, err = filepath.Abs(o.output); err != nil {
-			return nil, err
-		}
+	if !slices.Contains(o.routers, kernelKind) {
+		o.routers = append([]string{kernelKind}, o.routers...)
+	}
+	if o.tests, err = choose(chosen, tests); err != nil {
+		return nil, fmt.Errorf("-tests: %w", err)
 	}
 	return o, nil
 }
 
-func testName(t *test) string     { return t.name }
-func routerName(r *router) string { return r.name }
-
-func namesOf[T any](all []T, name func(T) string) (list []string) {
-	for _, t := range all {
-		list = append(list, name(t))
-	}
-	return list
-}
-
-// choose picks those of a list whose names are given, joined by commas.
-func choose[T any](names string, all []T, name func(T) string) (list []T, err error) {
+// choose picks those of a list that are named, joined by commas, in the list's
+// order.
+func choose(names string, all []string) (list []string, err error) {
 	if names == "all" {
 		return all, nil
 	}
-	for n := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(all, func(t T) bool { return name(t) == n })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no %q; there are %s", n, strings.Join(namesOf(all, name), ", "))
+	wanted := strings.Split(names, ",")
+	for _, n := range wanted {
+		if !slices.Contains(all, n) {
+			return nil, fmt.Errorf("there is no %q; known: %s", n, strings.Join(all, ","))
 		}
-		list = append(list, all[i])
+	}
+	for _, n := range all {
+		if slices.Contains(wanted, n) {
+			list = append(list, n)
+		}
 	}
 	return list, nil
 }
 
-// run measures everything, in rounds in which everybody has a turn: what the
-// machine does besides hits all alike.
-func (o *options) run(ctx context.Context) error {
-	if o.binary == "" {
-		dir, err := os.MkdirTemp("", "vrouter-bench-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		if o.binary, err = build(ctx, dir); err != nil {
-			return err
-		}
+func kindNames() (list []string) {
+	for _, k := range kinds {
+		list = append(list, k.name)
 	}
-	rep := newReport(o)
-	for _, t := range o.tests {
-		for round := range o.rounds {
-			if err := o.round(ctx, t, round, rep); err != nil {
-				return err
-			}
-		}
-		fmt.Print(rep.lines(t))
+	return list
+}
+
+func (o *options) wants(test string) bool { return slices.Contains(o.tests, test) }
+
+// note keeps a remark about the figures, once.
+func (o *options) note(text string) {
+	if !slices.Contains(o.notes, text) {
+		o.notes = append(o.notes, text)
+		fmt.Println("note:", text)
 	}
+}
+
+// again prints and writes what an earlier run has measured.
+func (o *options) again() error {
+	rep, err := readReport(o.from)
+	if err != nil {
+		return err
+	}
+	fmt.Println(rep.tables())
+	o.output = "" // it is there
 	return rep.write(o)
 }
 
-// round measures one test once with every router.
-func (o *options) round(ctx context.Context, t *test, round int, rep *report) error {
-	var base time.Duration
-	if p, ok := paces[t.name]; ok {
-		var err error
-		if base, err = o.bare(ctx, p); err != nil {
-			return fmt.Errorf("without a router: %w", err)
-		}
+// spareProcessors is for how many threads more there is room at one time.
+const spareProcessors = 8
+
+// run measures, in namespaces.
+func (o *options) run(ctx context.Context) error {
+	// A thread that comes back from the kernel needs a processor of Go's
+	// scheduler: with as many as CPUs the sender would wait for one.
+	runtime.GOMAXPROCS(runtime.NumCPU() + spareProcessors)
+	if err := o.findProgram(); err != nil {
+		return err
 	}
-	for i := range o.routers {
-		r := o.routers[(i+round)%len(o.routers)]
-		if rep.missing(t, r) {
-			continue
+	defer func() {
+		if o.binary == "" {
+			os.RemoveAll(filepath.Dir(program))
 		}
-		value, err := o.once(ctx, t, r, base)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		rep.add(t, r, round, value, err)
+	}()
+	defer prefer()()
+	rep := newReport(o)
+	fmt.Printf("%s\n%s\nNothing outside these namespaces is touched.\n\n", picture, strings.Join(rep.headLines(), "\n"))
+	o.measure(ctx, rep)
+	rep.End, rep.Notes = time.Now(), o.notes
+	fmt.Println(rep.tables())
+	if err := rep.write(o); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted: the files have what was measured until then")
 	}
 	return nil
 }
 
-// bare measures what a packet costs the generator and the sink.
-func (o *options) bare(ctx context.Context, p pace) (time.Duration, error) {
-	t, err := prepare(ctx, o, nil, true)
-	if err != nil {
-		return 0, err
+// measure goes round: in each round every router has its turn, and another is
+// the first, so that what the machine does beside hits all of them.
+func (o *options) measure(ctx context.Context, rep *report) {
+	list := append([]*kind{}, rep.present...)
+	if o.wants("cost") {
+		list = append(list, direct)
 	}
-	defer t.end()
-	if err := t.network.discard(ctx); err != nil {
-		return 0, err
+	for round := range o.rounds {
+		first := round % len(list)
+		for _, k := range append(append([]*kind{}, list[first:]...), list[:first]...) {
+			if ctx.Err() != nil {
+				return
+			}
+			f, err := o.turn(ctx, k)
+			rep.add(k, round, f, err)
+		}
 	}
-	t.pace = p
-	return t.cost(o.lasts)
 }
 
-func (o *options) once(ctx context.Context, t *test, r *router, base time.Duration) (float64, error) {
-	trial, err := prepare(ctx, o, r, t.pinned)
-	if err != nil {
-		return 0, err
+// turn is what one router does in one round.
+func (o *options) turn(ctx context.Context, k *kind) (figures, error) {
+	all := figures{}
+	part := func(pinned bool, do func(*visit) (figures, error)) error {
+		v, err := enter(ctx, o, k, pinned)
+		if err != nil {
+			return err
+		}
+		defer v.close()
+		f, err := do(v)
+		for id, value := range f {
+			all[id] = value
+		}
+		if err != nil {
+			err = fmt.Errorf("%w\n%s", err, v.lastWords())
+		}
+		return err
 	}
-	defer trial.end()
-	trial.base, trial.pace = base, paces[t.name]
-	return t.run(ctx, o, trial)
+	var errs []error
+	if slices.ContainsFunc(o.tests, func(t string) bool { return t != "tcp" }) {
+		errs = append(errs, part(true, func(v *visit) (figures, error) { return v.packets(ctx) }))
+	}
+	if o.wants("tcp") && !k.unbounded && k.noTCP == "" && iperf3() {
+		errs = append(errs, part(false, func(v *visit) (figures, error) { return v.tcp(ctx) }))
+	}
+	return all, errors.Join(errs...)
+}
+
+// prefer gives this program, and what it starts, priority over the machine's
+// other work where that is allowed, and returns what ends that.
+func prefer() (end func()) {
+	const file = "/proc/self/autogroup" // the session's share of the CPUs
+	before, err := os.ReadFile(file)
+	unix.Setpriority(unix.PRIO_PROCESS, 0, nice) // not allowed: as everybody
+	if err != nil || os.WriteFile(file, []byte(fmt.Sprint(nice)), 0) != nil {
+		return func() {}
+	}
+	return func() {
+		_, value, _ := strings.Cut(strings.TrimSpace(string(before)), "nice ")
+		os.WriteFile(file, []byte(value), 0)
+	}
+}
+
+// describe names the version of the sources, where git knows it.
+func describe() string {
+	version, err := firstLine("git", "describe", "--tags", "--always", "--dirty")
+	if err != nil || version == "" {
+		return "development"
+	}
+	return version
+}
+
+// findProgram finds or builds vrouter.
+func (o *options) findProgram() (err error) {
+	if o.binary != "" {
+		program, err = filepath.Abs(o.binary)
+		return err
+	}
+	dir, err := os.MkdirTemp("", "vrouter-forwarding-")
+	if err != nil {
+		return err
+	}
+	program = filepath.Join(dir, "vrouter")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-X main.version="+describe(), "-o", program, "vrouter/cmd/vrouter")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		os.RemoveAll(dir)
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
 }

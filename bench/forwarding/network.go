@@ -2,136 +2,130 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
-	"runtime"
-	"strconv"
+	"os"
+	"path/filepath"
 	"time"
-
-	"github.com/vishvananda/netlink"
 
 	"vrouter/internal/netlab"
 )
 
 const picture = `
-    generator 192.0.2.10 --- 192.0.2.1 router 198.51.100.1 --- 198.51.100.10 sink
-                                                               with 203.0.113.0/24 behind it
+  gen 192.0.2.10 ---- left [router] right ---- 198.51.100.10 sink
+                                               203.0.113.0/24 is routed behind it
 `
 
-// Devices and addresses of the network.
+// Devices and addresses; the router's are .1 of each network.
 const (
-	generatorDevice, leftDevice   = "gen0", "left0"
-	sinkDevice, rightDevice       = "sink0", "right0"
-	generatorAddress, leftAddress = "192.0.2.10", "192.0.2.1"
-	sinkAddress, rightAddress     = "198.51.100.10", "198.51.100.1"
-	behind                        = "203.0.113.0/24"
+	genDevice, leftDevice   = "gen0", "left0"
+	rightDevice, sinkDevice = "right0", "sink0"
+
+	leftNet, rightNet = "192.0.2.1/24", "198.51.100.1/24"
+	behind            = "203.0.113.0/24"
 )
 
-// network is the lab of one trial.
+var (
+	genAddr   = netip.MustParseAddr("192.0.2.10")
+	leftAddr  = netip.MustParseAddr("192.0.2.1")
+	rightAddr = netip.MustParseAddr("198.51.100.1")
+	sinkAddr  = netip.MustParseAddr("198.51.100.10")
+)
+
+// network is a sender and a receiver, and the router's place between them, or
+// nothing: then their devices are the ends of one cable.
 type network struct {
-	lab              *netlab.Lab
-	gen, router, end *netlab.Host
-	direct           bool // without a router: the generator's cable ends at the sink
-	pinned           bool // the router's processes have a CPU, and the generator has another
-	next             net.HardwareAddr
+	lab       *netlab.Lab
+	gen, sink *netlab.Host
+	dut       *netlab.Host
+	direct    bool
 }
 
-// newNetwork makes the network of a router. Direct, the generator is joined to
-// the sink: what that costs is taken off the routers' costs.
-func newNetwork(direct, pinned bool) (n *network, err error) {
-	n = &network{direct: direct, pinned: pinned && runtime.NumCPU() > 1}
-	if n.lab, err = netlab.New(); err != nil {
+func newNetwork(direct bool) (n *network, err error) {
+	l, err := netlab.New()
+	if err != nil {
 		return nil, err
 	}
-	if err = n.build(); err != nil {
-		n.close()
+	n = &network{lab: l, direct: direct}
+	if err := n.build(); err != nil {
+		l.Close()
 		return nil, err
 	}
 	return n, nil
 }
 
 func (n *network) build() (err error) {
-	for _, h := range []struct {
-		host **netlab.Host
-		name string
-	}{{&n.gen, "gen"}, {&n.router, "dut"}, {&n.end, "sink"}} {
-		if *h.host, err = n.lab.Host(h.name); err != nil {
+	for name, h := range map[string]**netlab.Host{"gen": &n.gen, "dut": &n.dut, "sink": &n.sink} {
+		if *h, err = n.lab.Host(name); err != nil {
+			return err
+		}
+		// Only what is measured shall be on the cables.
+		if err := (*h).Sysctl("net/ipv6/conf/default/disable_ipv6", "1"); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
 	if n.direct {
-		if err := netlab.Cable(n.gen, generatorDevice, n.end, sinkDevice); err != nil {
-			return err
-		}
-		n.next, err = n.end.MAC(sinkDevice)
+		err = n.lab.Cable(n.gen, genDevice, n.sink, sinkDevice)
+	} else {
+		err = errors.Join(
+			n.lab.Cable(n.dut, leftDevice, n.gen, genDevice),
+			n.lab.Cable(n.dut, rightDevice, n.sink, sinkDevice))
+	}
+	if err != nil {
 		return err
 	}
-	if err := netlab.Cable(n.gen, generatorDevice, n.router, leftDevice); err != nil {
-		return err
-	}
-	if err := netlab.Cable(n.router, rightDevice, n.end, sinkDevice); err != nil {
-		return err
-	}
-	if err := n.gen.Address(generatorDevice, generatorAddress+"/24"); err != nil {
-		return err
-	}
-	if err := n.end.Address(sinkDevice, sinkAddress+"/24"); err != nil {
-		return err
-	}
-	if err := n.gen.Route("0.0.0.0/0", leftAddress, ""); err != nil {
-		return err
-	}
-	return n.end.Route("0.0.0.0/0", rightAddress, "")
+	return errors.Join(
+		n.gen.Address(genDevice, genAddr.String()+"/24"),
+		n.sink.Address(sinkDevice, sinkAddr.String()+"/24"),
+		n.gen.Route("0.0.0.0/0", leftAddr.String(), ""),
+		n.sink.Route("0.0.0.0/0", rightAddr.String(), ""),
+		n.sink.Blackhole(behind),
+	)
 }
 
-func (n *network) close() { _ = n.lab.Close() } // all of it goes with the program anyway
+func (n *network) close() error { return n.lab.Close() }
 
-// reach waits until a packet gets from the generator's host to the sink and back,
-// and learns the router's address.
-func (n *network) reach(ctx context.Context) error {
-	var last error
-	for range 50 {
-		_, last = n.gen.Run(ctx, "ping", "-n", "-q", "-c1", "-W1", sinkAddress)
-		if last == nil {
-			n.next, last = n.gen.Neighbor(generatorDevice, netip.MustParseAddr(leftAddress))
-			return last
-		}
-		if ctx.Err() != nil {
-			return last
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return fmt.Errorf("the router does not forward: %w", last)
-}
-
-// discard has the sink drop the flood as early as it can be dropped.
-func (n *network) discard(ctx context.Context) error {
-	if _, err := exec.LookPath("nft"); err != nil {
-		_, err = n.end.Run(ctx, "ip", "route", "add", "blackhole", behind)
+// dropAll makes a host drop, before its kernel looks at them, the frames that
+// come in on a device and match an nftables expression; packet sockets see them
+// all the same. It needs the program nft.
+func (n *network) dropAll(ctx context.Context, h *netlab.Host, dev, match string) error {
+	file := filepath.Join(n.lab.Dir, h.Name+"-"+dev+".nft")
+	text := fmt.Sprintf("table netdev drop_%s {\n\tchain in {\n\t\ttype filter hook ingress device %q priority 0;\n\t\t%s drop\n\t}\n}\n",
+		dev, dev, match)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	for _, line := range []string{
-		"add table netdev sink",
-		"add chain netdev sink early { type filter hook ingress device " + strconv.Quote(sinkDevice) + " priority -300 ; }",
-		"add rule netdev sink early ip daddr " + behind + " drop",
-	} {
-		if _, err := n.end.Run(ctx, "nft", line); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := h.Run(ctx, "nft", "-f", file)
+	return err
 }
 
-// arrived returns how many frames have reached the sink.
-func (n *network) arrived() (count uint64, err error) {
-	err = n.end.Do(func() error {
-		link, err := netlink.LinkByName(sinkDevice)
-		if err == nil {
-			count = link.Attrs().Statistics.RxPackets
+// routerMAC asks the router for the MAC address of its left side. One that does
+// not speak ARP has those of its devices, and the hosts are told.
+func (n *network) routerMAC(ctx context.Context, k *kind) (net.HardwareAddr, error) {
+	if n.direct {
+		return n.sink.MAC(sinkDevice)
+	}
+	if !k.arp {
+		left, errLeft := n.dut.MAC(leftDevice)
+		right, errRight := n.dut.MAC(rightDevice)
+		return left, errors.Join(errLeft, errRight,
+			n.neighbor(ctx, n.gen, genDevice, leftAddr, left), n.neighbor(ctx, n.sink, sinkDevice, rightAddr, right))
+	}
+	for end := time.Now().Add(startPatience); time.Now().Before(end) && ctx.Err() == nil; {
+		answers, err := n.gen.Who(genDevice, genAddr, leftAddr, 200*time.Millisecond)
+		if err != nil {
+			return nil, err
 		}
-		return err
-	})
-	return count, err
+		if len(answers) > 0 {
+			return net.HardwareAddr(answers[0].MAC[:]), nil
+		}
+	}
+	return nil, errors.New("the router does not answer ARP")
+}
+
+func (n *network) neighbor(ctx context.Context, h *netlab.Host, dev string, addr netip.Addr, mac net.HardwareAddr) error {
+	_, err := h.Run(ctx, "ip", "neigh", "replace", addr.String(), "lladdr", mac.String(), "dev", dev, "nud", "permanent")
+	return err
 }

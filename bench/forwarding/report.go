@@ -1,9 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"encoding/csv"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,235 +17,301 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// report is what was measured.
+// report is what a run has measured; its file is JSON.
 type report struct {
-	began   time.Time
-	options *options
-	values  map[cell]map[int]float64 // by round
-	failed  map[cell]error           // the first failure: the router is not asked again
-	busy    float64                  // the machine's load when it began
-}
+	Start, End time.Time
+	Kernel     string
+	CPUs       int
+	Processor  string
+	Rounds     int
+	Length     time.Duration
+	Versions   map[string]string // by kind
+	Absent     map[string]string // why a kind was not measured
+	// Figures by kind, measure and round.
+	Figures map[string]map[string]map[int]float64
+	Errors  []string
+	Notes   []string
+	Load    []float64
 
-type cell struct{ test, router string }
+	present []*kind
+}
 
 func newReport(o *options) *report {
-	return &report{
-		began: time.Now(), options: o, busy: load(),
-		values: map[cell]map[int]float64{}, failed: map[cell]error{},
+	rep := &report{
+		Start: time.Now(), Kernel: kernelVersion(), CPUs: runtime.NumCPU(), Processor: processor(), Rounds: o.rounds, Length: o.length,
+		Versions: map[string]string{}, Absent: map[string]string{}, Figures: map[string]map[string]map[int]float64{},
 	}
-}
-
-// load is the first figure of /proc/loadavg; 0 where that cannot be read.
-func load() float64 {
-	text, _ := os.ReadFile("/proc/loadavg")
-	first, _, _ := strings.Cut(string(text), " ")
-	value, _ := strconv.ParseFloat(first, 64)
-	return value
-}
-
-func (rep *report) add(t *test, r *router, round int, value float64, err error) {
-	c := cell{t.name, r.name}
-	if err != nil {
-		rep.failed[c] = err
-		fmt.Fprintf(os.Stderr, "%s, %s: %v\n", t.name, r.name, err)
-		return
-	}
-	if rep.values[c] == nil {
-		rep.values[c] = map[int]float64{}
-	}
-	rep.values[c][round] = value
-}
-
-// missing reports whether a router cannot do a test: it has failed before, and
-// never succeeded.
-func (rep *report) missing(t *test, r *router) bool {
-	c := cell{t.name, r.name}
-	return rep.failed[c] != nil && len(rep.values[c]) == 0
-}
-
-// median returns the middle value of a router, and how far its values lie apart.
-func (rep *report) median(t *test, r *router) (middle, least, most float64, ok bool) {
-	return spread(rep.values[cell{t.name, r.name}])
-}
-
-// ratio returns the middle of the rounds' ratios to the kernel.
-func (rep *report) ratio(t *test, r *router) (middle, least, most float64, ok bool) {
-	kernel := rep.values[cell{t.name, "kernel"}]
-	ratios := map[int]float64{}
-	for round, value := range rep.values[cell{t.name, r.name}] {
-		if of := kernel[round]; of > 0 {
-			ratios[round] = value / of
-		}
-	}
-	return spread(ratios)
-}
-
-// spread returns the median, the least and the greatest of values.
-func spread(values map[int]float64) (middle, least, most float64, ok bool) {
-	if len(values) == 0 {
-		return 0, 0, 0, false
-	}
-	var list []float64
-	for _, v := range values {
-		list = append(list, v)
-	}
-	slices.Sort(list)
-	n := len(list)
-	return (list[(n-1)/2] + list[n/2]) / 2, list[0], list[n-1], true
-}
-
-// lines is the table of a test for the terminal.
-func (rep *report) lines(t *test) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s (%s)\n", t.what, t.unit)
-	for _, r := range rep.options.routers {
-		middle, _, _, ok := rep.median(t, r)
-		if !ok {
-			fmt.Fprintf(&b, "  %-10s  not measured: %v\n", r.name, firstLine(rep.failed[cell{t.name, r.name}]))
+	for _, k := range kinds {
+		if !slices.Contains(o.routers, k.name) {
 			continue
 		}
-		fmt.Fprintf(&b, "  %-10s %14s", r.name, number(middle))
-		if ratio, least, most, ok := rep.ratio(t, r); ok && r.name != "kernel" {
-			fmt.Fprintf(&b, "   %6.2f of the kernel's (%.2f to %.2f)", ratio, least, most)
+		version, err := k.version()
+		if err != nil {
+			rep.Absent[k.name] = err.Error()
+			continue
 		}
-		b.WriteString("\n")
+		rep.Versions[k.name] = version
+		if k.noTCP != "" && o.wants("tcp") {
+			o.note("TCP is not measured with " + k.title + ": " + k.noTCP)
+		}
 	}
-	return b.String()
+	if o.wants("tcp") && !iperf3() {
+		o.note("TCP is not measured: iperf3 is not installed")
+	}
+	rep.find()
+	return rep
 }
 
-func firstLine(err error) string {
+// find fills in the kinds that were measured.
+func (rep *report) find() {
+	for _, k := range kinds {
+		if rep.Versions[k.name] != "" {
+			rep.present = append(rep.present, k)
+		}
+	}
+}
+
+func readReport(file string) (*report, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	rep := &report{}
+	if err := json.Unmarshal(text, rep); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	rep.find()
+	return rep, nil
+}
+
+func kernelVersion() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return err.Error()
+	}
+	return "Linux " + unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
+}
+
+// processor returns the CPU's name, where the kernel tells it.
+func processor() string {
+	text, _ := os.ReadFile("/proc/cpuinfo") // some architectures name none
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if key, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// loadAverage returns how many threads have wanted a CPU in the last minute.
+func loadAverage() (load float64) {
+	text, err := os.ReadFile("/proc/loadavg")
 	if err == nil {
-		return "no round"
+		fmt.Sscan(string(text), &load)
 	}
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+	return load
 }
 
-// number writes a value with three digits that count.
-func number(v float64) string {
-	switch {
-	case v >= 1000:
-		text := strconv.FormatFloat(v, 'f', 0, 64)
-		for at := len(text) - 3; at > 0; at -= 3 {
-			text = text[:at] + "," + text[at:]
+// headLines say what is measured.
+func (rep *report) headLines() (lines []string) {
+	for _, k := range kinds {
+		if v := rep.Versions[k.name]; v != "" {
+			lines = append(lines, fmt.Sprintf("%s: %s (%s)", k.title, v, k.about))
+		} else if why := rep.Absent[k.name]; why != "" {
+			lines = append(lines, fmt.Sprintf("%s: not measured: %s", k.title, why))
 		}
-		return text
-	case v >= 100:
+	}
+	machine := fmt.Sprintf("%s, %d CPUs", rep.Kernel, rep.CPUs)
+	if rep.Processor != "" {
+		machine += ", " + rep.Processor
+	}
+	return append(lines, machine, fmt.Sprintf("%d rounds, %v a stream", rep.Rounds, rep.Length))
+}
+
+// add keeps what a turn has brought, and prints it.
+func (rep *report) add(k *kind, round int, f figures, err error) {
+	rep.Load = append(rep.Load, loadAverage())
+	if rep.Figures[k.name] == nil {
+		rep.Figures[k.name] = map[string]map[int]float64{}
+	}
+	text := fmt.Sprintf("%s  round %d  %-18s", time.Now().Format("15:04:05"), round+1, k.name)
+	for _, m := range measures {
+		value, found := f[m.id]
+		if !found || math.IsNaN(value) {
+			continue
+		}
+		if rep.Figures[k.name][m.id] == nil {
+			rep.Figures[k.name][m.id] = map[int]float64{}
+		}
+		rep.Figures[k.name][m.id][round] = value
+		text += fmt.Sprintf("  %s %s", m.id, number(value/m.scale))
+	}
+	if err != nil {
+		text += "  " + firstWords(err)
+		rep.Errors = append(rep.Errors, fmt.Sprintf("round %d, %s: %v", round+1, k.name, err))
+	}
+	fmt.Println(text)
+}
+
+// figure returns a measure's values of a router by round, without the bare
+// cable's part.
+func (rep *report) figure(m *measure, kind string) map[int]float64 {
+	own := rep.Figures[kind][m.id]
+	if !m.bare {
+		return own
+	}
+	net, bare := map[int]float64{}, rep.Figures[directKind][m.id]
+	for round, v := range own {
+		if base, found := bare[round]; found {
+			net[round] = v - base
+		}
+	}
+	return net
+}
+
+// row is one router's line of a measure's table.
+type row struct {
+	kind               *kind
+	value              float64 // median, in the measure's unit
+	from, to           float64 // smallest and largest
+	ratio              float64 // to the kernel, median of the rounds; NaN: none
+	ratioFrom, ratioTo float64
+	rounds             int
+}
+
+// rows are a measure's table: nothing where nothing was measured.
+func (rep *report) rows(m *measure) (list []row) {
+	for _, k := range rep.present {
+		v := values(rep.figure(m, k.name))
+		if len(v) == 0 {
+			continue
+		}
+		r := row{
+			kind: k, value: median(v) / m.scale, from: slices.Min(v) / m.scale, to: slices.Max(v) / m.scale,
+			rounds: len(v), ratio: math.NaN(),
+		}
+		if all := ratios(rep.figure(m, k.name), rep.figure(m, kernelKind)); !m.only && len(all) > 0 {
+			r.ratio, r.ratioFrom, r.ratioTo = median(all), all[0], all[len(all)-1]
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// ratioText is a row's ratio with its spread; "-" where there is none.
+func (r row) ratioText() string {
+	if math.IsNaN(r.ratio) {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", r.ratio, r.ratioFrom, r.ratioTo)
+}
+
+// tables are what a terminal gets.
+func (rep *report) tables() string {
+	var text strings.Builder
+	for _, m := range measures {
+		rows := rep.rows(m)
+		if len(rows) == 0 {
+			continue
+		}
+		fmt.Fprintf(&text, "\n%s, %s\n", m.title, m.unit)
+		for _, r := range rows {
+			fmt.Fprintf(&text, "  %-24s %10s  %-18s", r.kind.title, number(r.value), number(r.from)+" to "+number(r.to))
+			if !m.only {
+				fmt.Fprintf(&text, "  ratio %-22s", r.ratioText())
+			}
+			if goal := m.goal(r.kind.name); goal != "" {
+				fmt.Fprintf(&text, "  %s: %s", goal, verdict(m, r))
+			}
+			text.WriteString("\n")
+		}
+	}
+	for _, e := range rep.Errors {
+		fmt.Fprintf(&text, "\n%s\n", e)
+	}
+	return text.String()
+}
+
+func verdict(m *measure, r row) string {
+	if m.reached(r) {
+		return "reached"
+	}
+	return "missed"
+}
+
+// number writes a figure without more digits than it deserves.
+func number(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 100:
 		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 10:
+	case a >= 10:
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
 	return strconv.FormatFloat(v, 'f', 2, 64)
 }
 
-// write leaves the files.
+// write writes the files that the options ask for.
 func (rep *report) write(o *options) error {
+	var errs []error
 	if o.output != "" {
-		if err := os.MkdirAll(filepath.Dir(o.output), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(o.output+".csv", rep.csv(), 0o644); err != nil {
-			return err
-		}
+		text, err := json.MarshalIndent(rep, "", "  ")
+		errs = append(errs, err, save(o.output+".json", string(text)+"\n"), save(o.output+".csv", rep.csv()))
 	}
-	if o.page == "" {
-		return nil
+	if o.page != "" {
+		// The figures of the page lie beside it, whole.
+		base := strings.TrimSuffix(o.page, filepath.Ext(o.page))
+		errs = append(errs, save(o.page, rep.markdown(o)), save(base+".csv", rep.csv()))
 	}
-	if err := os.WriteFile(filepath.Join(o.page, "forwarding.md"), []byte(rep.markdown()), 0o644); err != nil {
-		return err
+	if o.picture != "" {
+		errs = append(errs, save(o.picture, rep.svg()))
 	}
-	return os.WriteFile(filepath.Join(o.page, "forwarding.svg"), []byte(rep.svg()), 0o644)
+	return errors.Join(errs...)
 }
 
-// csv has every value.
-func (rep *report) csv() []byte {
-	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	w.Write([]string{"test", "unit", "router", "round", "value"})
-	for _, t := range rep.options.tests {
-		for _, r := range rep.options.routers {
-			for round := range rep.options.rounds {
-				if v, ok := rep.values[cell{t.name, r.name}][round]; ok {
-					w.Write([]string{t.name, t.unit, r.name, strconv.Itoa(round + 1), strconv.FormatFloat(v, 'g', 6, 64)})
+func save(file, text string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(text), 0o644)
+}
+
+// csv has a line for each figure of each round: as it was measured, and with the
+// bare cable's part taken off.
+func (rep *report) csv() string {
+	var text strings.Builder
+	w := csv.NewWriter(&text)
+	w.Write([]string{"measure", "unit", "router", "round", "measured", "net", "ratio"})
+	names := []string{directKind}
+	for _, k := range rep.present {
+		names = append(names, k.name)
+	}
+	for _, m := range measures {
+		for _, name := range names {
+			for round := range rep.Rounds {
+				if line := rep.line(m, name, round); line != nil {
+					w.Write(line)
 				}
 			}
 		}
 	}
-	w.Flush() // into memory
-	return b.Bytes()
+	w.Flush()
+	return text.String()
 }
 
-const pageHead = `# Forwarding figures
-
-vrouter beside the kernel's own forwarding, in the same network, in the same run. This page is written by the program that measures, ` + "`make bench`" + `.
-
-![packets, CPU time, TCP and round trips, the kernel being 1](forwarding.svg)
-
-`
-
-const pageMethod = `
-## How it is measured
-
-` + "```" + `%s` + "```" + `
-
-- Everything is in network namespaces, joined by veth pairs. No root where user namespaces suffice; AF_XDP needs it (its program on the device).
-- A round gives everybody a turn, one after the other, with networks of their own; the order changes from round to round. Figures are medians; ratios are medians of the rounds' ratios, with the least and the greatest beside them. The machine is shared: ratios count, numbers do not.
-- **Flood**: frames of 64 bytes (with the checksum of the wire) by AF_XDP in copy mode from one thread on CPU 0; the router's processes are on CPU 1. In-kernel forwarding runs in the sender's time, on CPU 0. What arrives is counted at the sink's device, behind which a rule drops it.
-- **Rate**: bisection for the highest rate at which at most 0.1 %% is lost. Each rate has four tries: one preemption of a millisecond loses more than that.
-- **CPU time of a packet**: of the sender's thread (with the softirqs it ran), all threads of the router, and ksoftirqd, by the scheduler's clock, for each packet that arrived; what the sender and the sink cost without a router, measured in each round, is taken off. At 10,000 packets/s the sender sleeps between packets; elsewhere it does not.
-- **Round trip**: ICMP echoes, one each millisecond, from a thread that spins; the sink's kernel answers in the softirq.
-- **TCP**: iperf3, offloads as they come, nobody is pinned: four parties share %d CPUs.
-`
-
-// markdown is the page.
-func (rep *report) markdown() string {
-	var b strings.Builder
-	b.WriteString(pageHead)
-	fmt.Fprintf(&b, "Measured on %s: Linux %s, %d CPUs, %s; %d rounds of %v. The machine's load was %.1f when it began.\n\n",
-		rep.began.UTC().Format("2006-01-02"), kernelRelease(), runtime.NumCPU(), runtime.Version(),
-		rep.options.rounds, rep.options.lasts, rep.busy)
-	b.WriteString("| |")
-	for _, r := range rep.options.routers {
-		fmt.Fprintf(&b, " %s |", r.what)
+// line is a figure's line of the CSV file; nil where there is no figure.
+func (rep *report) line(m *measure, name string, round int) []string {
+	v, found := rep.Figures[name][m.id][round]
+	if !found {
+		return nil
 	}
-	b.WriteString("\n|---|" + strings.Repeat("---:|", len(rep.options.routers)) + "\n")
-	for _, t := range rep.options.tests {
-		fmt.Fprintf(&b, "| %s, %s |", t.what, t.unit)
-		for _, r := range rep.options.routers {
-			b.WriteString(" " + rep.entry(t, r) + " |")
-		}
-		b.WriteString("\n")
+	line := []string{m.id, m.unit, name, strconv.Itoa(round + 1), number(v / m.scale), "", ""}
+	net, found := rep.figure(m, name)[round]
+	if !found || name == directKind {
+		return line
 	}
-	fmt.Fprintf(&b, pageMethod, picture, runtime.NumCPU())
-	b.WriteString("\n## To repeat it\n\n```\nmake bench                                      # this page, and docs/bench/forwarding.svg\n" +
-		"make bench FLAGS=\"-tests flood,cost -rounds 3\"  # a part, on the terminal\n```\n")
-	for _, t := range rep.options.tests {
-		for _, r := range rep.options.routers {
-			if err := rep.failed[cell{t.name, r.name}]; err != nil {
-				fmt.Fprintf(&b, "\nNot measured in a round: %s, %s: %s\n", t.what, r.what, firstLine(err))
-			}
-		}
+	line[5] = number(net / m.scale)
+	if base := rep.figure(m, kernelKind)[round]; base > 0 && !m.only {
+		line[6] = fmt.Sprintf("%.3f", net/base)
 	}
-	return b.String()
-}
-
-// entry is a field of the page's table.
-func (rep *report) entry(t *test, r *router) string {
-	middle, _, _, ok := rep.median(t, r)
-	if !ok {
-		return "–"
-	}
-	text := number(middle)
-	if ratio, least, most, ok := rep.ratio(t, r); ok && r.name != "kernel" {
-		text += fmt.Sprintf("<br>**%.2f** (%.2f–%.2f)", ratio, least, most)
-	}
-	return text
-}
-
-func kernelRelease() string {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return "?"
-	}
-	return unix.ByteSliceToString(u.Release[:])
+	return line
 }

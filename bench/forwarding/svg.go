@@ -7,98 +7,143 @@ import (
 	"strings"
 )
 
-// Sizes of the picture, in pixels.
+// Measures of the picture, in pixels.
 const (
-	svgWidth, svgMargin = 860, 20
-	svgLabel, svgBar    = 230, 18
-	svgGap, svgHead     = 22, 64
+	pictureWidth = 900
+	labelWidth   = 190
+	barHeight    = 18
+	barGap       = 5
+	panelHead    = 46
+	panelGap     = 18
+	plotRight    = 150 // room for the numbers behind the bars
+	plotWidth    = pictureWidth - labelWidth - plotRight
+	pictureHead  = 52
 )
 
-// colours of the routers beside the kernel, told apart also without colour vision.
-var colours = map[string]string{"af_packet": "#0072b2", "af_xdp": "#009e73", "tap": "#e69f00", "netstack": "#999999"}
+// pictured are the measures that the picture shows.
+var pictured = []string{"pps1", "pps10k", "ndr", "tcp1", "cost", "p50"}
 
-// svg draws each test as bars of the ratios to the kernel, on a logarithmic scale:
-// twice and half are as far from the line at 1.
+// colours of routers, by the first word of their kind's name.
+var colours = map[string]string{"kernel": "#8a8f98", "vrouter": "#1f77b4", "testpmd": "#c49a6c", "l3fwd": "#c49a6c"}
+
+// svg draws a panel of bars for each measure; the kernel's is the line at 1.
 func (rep *report) svg() string {
-	var b strings.Builder
-	y := svgHead
-	for _, t := range rep.options.tests {
-		bars := rep.bars(t)
-		if len(bars) == 0 {
-			continue
+	var panels strings.Builder
+	y := pictureHead
+	for _, id := range pictured {
+		for _, m := range measures {
+			if m.id == id {
+				y = rep.panel(&panels, m, y)
+			}
 		}
-		better := "more is better"
-		if t.less {
-			better = "less is better"
-		}
-		height := len(bars) * svgBar
-		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", svgLabel-10, y+height/2, html.EscapeString(t.what))
-		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end" class="small">%s</text>`+"\n", svgLabel-10, y+height/2+14, better)
-		for _, bar := range bars {
-			b.WriteString(bar.draw(y))
-			y += svgBar
-		}
-		y += svgGap
 	}
-	return rep.frame(y) + b.String() + "</svg>\n"
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" role="img" aria-label="Forwarding figures of vrouter beside Linux">`+"\n",
+		pictureWidth, y, pictureWidth, y)
+	// A ground of its own: the page around may be dark.
+	fmt.Fprintf(&b, `<rect width="%d" height="%d" rx="8" fill="#ffffff"/>`+"\n", pictureWidth, y)
+	text(&b, 20, 32, 18, "#1b1f24", "start", "bold", "Forwarding, beside the kernel's own")
+	text(&b, pictureWidth-20, 32, 12, "#57606a", "end", "normal",
+		fmt.Sprintf("%s, %d CPUs, veth; medians of %d rounds, line: range", rep.Kernel, rep.CPUs, rep.Rounds))
+	b.WriteString(panels.String())
+	b.WriteString("</svg>\n")
+	return b.String()
 }
 
-// bar is one router's ratio.
-type bar struct {
-	name  string
-	ratio float64
+// panel draws a measure from y on, and returns where the next one begins.
+func (rep *report) panel(b *strings.Builder, m *measure, y int) int {
+	rows := rep.rows(m)
+	if len(rows) == 0 {
+		return y
+	}
+	what, direction := "ratio to the kernel", "more is better"
+	if m.only {
+		what = m.unit
+	}
+	if m.less {
+		direction = "less is better"
+	}
+	text(b, 20, y+20, 14, "#1b1f24", "start", "bold", m.title)
+	text(b, pictureWidth-20, y+20, 12, "#57606a", "end", "normal", what+", "+direction)
+	top := y + panelHead - 14
+	bottom := top + len(rows)*(barHeight+barGap)
+	limit := bounds(m, rows)
+	grid := func(mark float64, colour string) {
+		x := float64(labelWidth) + mark/limit*plotWidth
+		fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s"/>`+"\n", x, top-4, x, bottom, colour)
+	}
+	for _, mark := range marks(limit) {
+		grid(mark, "#eaeef2")
+	}
+	if !m.only {
+		grid(1, "#57606a")
+	}
+	for i, r := range rows {
+		rep.bar(b, m, r, limit, top+i*(barHeight+barGap))
+	}
+	return bottom + panelGap
 }
 
-func (rep *report) bars(t *test) (list []bar) {
-	for _, r := range rep.options.routers {
-		if ratio, _, _, ok := rep.ratio(t, r); ok && r.name != "kernel" && ratio > 0 {
-			list = append(list, bar{r.name, ratio})
+// shown is what a bar shows, with its range.
+func (r row) shown(m *measure) (value, from, to float64) {
+	if m.only {
+		return r.value, r.from, r.to
+	}
+	return r.ratio, r.ratioFrom, r.ratioTo
+}
+
+func (rep *report) bar(b *strings.Builder, m *measure, r row, limit float64, y int) {
+	value, from, to := r.shown(m)
+	if math.IsNaN(value) {
+		return
+	}
+	place := func(v float64) float64 { return labelWidth + min(max(v, 0), limit)/limit*plotWidth }
+	family, _, _ := strings.Cut(r.kind.name, "-")
+	text(b, labelWidth-8, y+13, 12, "#1b1f24", "end", "normal", r.kind.title)
+	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`+"\n",
+		labelWidth, y, max(place(value)-labelWidth, 1), barHeight, colours[family])
+	middle := y + barHeight/2
+	if to > from {
+		fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#1b1f24" stroke-opacity="0.55" stroke-width="1.5"/>`+"\n",
+			place(from), middle, place(to), middle)
+	}
+	label := fmt.Sprintf("%s %s", number(r.value), m.unit)
+	if !m.only {
+		label = fmt.Sprintf("%.2f  (%s)", r.ratio, label)
+	}
+	text(b, int(place(max(value, to)))+8, y+13, 12, "#1b1f24", "start", "normal", label)
+}
+
+// bounds returns the value at the plot's right edge.
+func bounds(m *measure, rows []row) float64 {
+	limit := 1.0
+	for _, r := range rows {
+		if value, _, to := r.shown(m); !math.IsNaN(value) {
+			// One wild round must not make all bars short.
+			limit = max(limit, value, min(to, 1.5*value))
 		}
+	}
+	return limit
+}
+
+// marks are round numbers up to a limit, two to six of them.
+func marks(limit float64) (list []float64) {
+	const most = 6
+	step := math.Pow(10, math.Floor(math.Log10(limit)))
+	for _, part := range []float64{0.1, 0.2, 0.25, 0.5, 1, 2} {
+		if limit/(step*part) <= most {
+			step *= part
+			break
+		}
+	}
+	for i := 0; float64(i)*step <= limit*1.0001; i++ {
+		list = append(list, float64(i)*step)
 	}
 	return list
 }
 
-// position returns where a ratio lies; the scale ends at 1/32 and 32.
-func position(ratio float64) float64 {
-	const decades = 5 // of 2, to each side
-	share := (math.Log2(ratio) + decades) / (2 * decades)
-	return svgLabel + math.Max(0, math.Min(1, share))*(svgWidth-svgMargin-svgLabel)
-}
-
-func (r bar) draw(y int) string {
-	from, to := position(1), position(r.ratio)
-	left, width := math.Min(from, to), math.Max(1, math.Abs(to-from))
-	anchor, at := "start", math.Max(from, to)+5
-	if r.ratio < 1 {
-		anchor, at = "end", left-5
-	}
-	return fmt.Sprintf(`<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n"+
-		`<text x="%.1f" y="%d" text-anchor="%s" class="small">%s %.2f</text>`+"\n",
-		left, y, width, svgBar-4, colours[r.name], at, y+svgBar-7, anchor, r.name, r.ratio)
-}
-
-// frame is the head of the picture, with its scale.
-func (rep *report) frame(height int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="13">`+"\n"+
-		`<style>.small{font-size:11px;fill:#555}</style>`+"\n"+
-		`<rect width="100%%" height="100%%" fill="#ffffff"/>`+"\n", svgWidth, height)
-	fmt.Fprintf(&b, `<text x="%d" y="26" font-size="16">Forwarding, Linux' own being 1</text>`+"\n", svgMargin)
-	for _, ratio := range []float64{1. / 16, 1. / 4, 1. / 2, 1, 2, 4, 16} {
-		x := position(ratio)
-		colour := "#dddddd"
-		if ratio == 1 {
-			colour = "#333333"
-		}
-		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s"/>`+"\n", x, svgHead-10, x, height-10, colour)
-		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle" class="small">%s</text>`+"\n", x, svgHead-16, scale(ratio))
-	}
-	return b.String()
-}
-
-func scale(ratio float64) string {
-	if ratio < 1 {
-		return fmt.Sprintf("1/%.0f", 1/ratio)
-	}
-	return fmt.Sprintf("%.0f", ratio)
+func text(b *strings.Builder, x, y, size int, colour, anchor, weight, words string) {
+	// The white edge keeps lines off the letters.
+	fmt.Fprintf(b, `<text x="%d" y="%d" font-size="%d" fill="%s" text-anchor="%s" font-weight="%s" stroke="#ffffff" stroke-width="3" paint-order="stroke">%s</text>`+"\n",
+		x, y, size, colour, anchor, weight, html.EscapeString(words))
 }
