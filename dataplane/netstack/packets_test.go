@@ -205,7 +205,7 @@ func TestTheFastPathForwardsAsGVisorDoes(t *testing.T) {
 		}
 	}
 	for _, d := range deviations {
-		if c.met[d.name] == 0 {
+		if c.met[d.name] == 0 && !underRace { // there are few packets then
 			t.Errorf("never met: %s", d.name)
 		}
 	}
