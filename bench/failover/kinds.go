@@ -11,7 +11,7 @@ import (
 var kinds = []*kind{
 	{
 		name: "vrouter", title: "vrouter",
-		about:      "its own forwarding on AF_PACKET, a group, a check that pings the upstream each 200 ms (fall 3); everything else as it is by default",
+		about:      "its own forwarding on AF_PACKET, a group, a check that pings the upstream each 100 ms (fall 2); everything else as it is by default",
 		virtualMAC: true, groups: true, checks: true, reloads: true,
 		smallest: 10 * time.Millisecond,
 		version:  func() (string, error) { return firstLine(program, "version") },

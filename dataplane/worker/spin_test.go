@@ -8,11 +8,13 @@ import (
 // looked runs a spinner through gaps between frames, and returns how often it
 // would have looked for the next one before it slept.
 func looked(s *spinner, gaps ...time.Duration) (n int) {
+	now := time.Unix(1, 0)
 	for _, gap := range gaps {
-		if s.budget() > 0 {
+		if s.budget(now) > 0 {
 			n++
 		}
 		s.slept(gap)
+		now = now.Add(gap)
 	}
 	return n
 }
@@ -57,5 +59,38 @@ func TestASpinnerThatMayNotLookNeverDoes(t *testing.T) {
 	s := spinner{}
 	if n := looked(&s, repeat(0, 100)...); n != 0 {
 		t.Errorf("it looks %d times", n)
+	}
+}
+
+// Somebody who wants the CPU once costs a moment of sleep; somebody who wants it
+// all the time, all the looking but for a try now and then.
+func TestASpinnerIsModestWhereOthersWantTheCPU(t *testing.T) {
+	const most = 2 * time.Millisecond
+	now := time.Unix(1, 0)
+	for _, test := range []struct {
+		name        string
+		crowd       func(tick int) bool // is the CPU taken when it looks in this millisecond?
+		least, most int                 // looks in 10,000 ms
+	}{
+		{"nobody", func(int) bool { return false }, 10_000, 10_000},
+		{"once a second", func(tick int) bool { return tick%1000 < 1 }, 9_800, 9_950},
+		{"always", func(int) bool { return true }, 5, 30},
+		{"for a second, then no more", func(tick int) bool { return tick < 1000 }, 8_000, 9_100},
+	} {
+		s := spinner{most: most, gap: time.Millisecond}
+		looks := 0
+		for tick := range 10_000 {
+			if s.budget(now) > 0 {
+				looks++
+				if test.crowd(tick) {
+					s.crowded(now)
+				}
+			}
+			s.slept(time.Millisecond)
+			now = now.Add(time.Millisecond)
+		}
+		if looks < test.least || looks > test.most {
+			t.Errorf("%s: it looks %d times, wanted %d to %d", test.name, looks, test.least, test.most)
+		}
 	}
 }

@@ -155,7 +155,7 @@ func (w *Worker) Run() {
 		w.serveAll()
 		asleep := time.Now()
 		n, err := unix.EpollWait(w.epoll, events, -1)
-		w.spinner.slept(time.Since(asleep) + w.spinner.budget())
+		w.spinner.slept(time.Since(asleep) + w.spinner.budget(asleep))
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			panic(fmt.Sprintf("worker: epoll_wait: %v", err)) // only a closed descriptor: a bug
 		}
