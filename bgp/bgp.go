@@ -43,6 +43,7 @@ type Setup struct {
 type Circumstance struct {
 	Peer      netip.Addr // its address, with the kernel's name of the link as zone
 	Interface string     // of the router, on whose link the neighbour is; empty: on none
+	Link      int        // the kernel's number of that link's host TAP; 0: none, or not known
 	Backup    bool       // the virtual router that it follows is not Master
 	Down      string     // why there must be no session now; empty: nothing is known against it
 	// Source4 and Source6 are the router's addresses on that link: the next hops

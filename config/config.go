@@ -77,6 +77,7 @@ type Interface struct {
 	Queues    int            // at least 1
 	Addresses []netip.Prefix // address and prefix length, not masked
 	HostAddrs bool           // addresses = "host": Addresses is empty
+	HostTAP   bool           // the host's kernel gets the addresses on a TAP (HostTAPDevice): asked for, or for the sake of BGP
 	Mirror    bool           // with HostAddrs: the device is as the kernel has it, and what comes to its MAC is forwarded
 	RA        *RA            // nil: no router advertisements
 }
@@ -217,6 +218,7 @@ func (c *checker) config(raw *rawConfig) *Config {
 	}
 	cfg.BGP, t.neighbors = c.bgp(&raw.BGP, all, t)
 	c.bgpSocket(cfg, raw)
+	c.hostTAPs(cfg, raw, all)
 	c.tracks(raw.VRRP, all, t)
 	cfg.Notify = c.notify(raw.Notify)
 	for _, itf := range all.list {

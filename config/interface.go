@@ -213,19 +213,6 @@ func (c *checker) overlaps(f *words, itf *iface, others []*iface) {
 	}
 }
 
-// hostTAP checks host_tap: the TAP's name is made from the interface's.
-func (c *checker) hostTAP(r *rawInterface, itf *iface) {
-	if !r.HostTAP.given() || !r.HostTAP.Value {
-		return
-	}
-	if itf.HostAddrs {
-		c.add(r.HostTAP.Line, `host_tap = true makes no sense with addresses = "host"; remove one of them`)
-	}
-	if device := "vr-" + itf.Name; len(device) > 15 {
-		c.add(r.HostTAP.Line, "host_tap: the TAP's name %q has %d characters; shorten the interface's name to 12", device, len(device))
-	}
-}
-
 // connected returns the interface that a prefix of connects to an address.
 // Link-local addresses are connected everywhere, so nowhere.
 func (all *interfaces) connected(a netip.Addr) (*iface, netip.Prefix) {

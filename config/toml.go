@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/BurntSushi/toml"
 )
@@ -177,15 +176,4 @@ func join(data any, p *position, line int) *value {
 		v.scalar = data
 	}
 	return v
-}
-
-// is reports whether v is a given text, number or truth value; a duration is
-// equal in every spelling of it.
-func (v *value) is(want any) bool {
-	if d, ok := want.(time.Duration); ok {
-		text, _ := v.scalar.(string)
-		got, err := time.ParseDuration(text)
-		return err == nil && got == d
-	}
-	return v.scalar == want
 }

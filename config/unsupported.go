@@ -15,12 +15,9 @@ var notYet = []struct {
 }{
 	{"router.user", nothing, "remove it: the process stays the user that started it"},
 	{"control.listen", nothing, "remove it and use the unix socket"},
-	{"interface.host_tap", only(false), "remove it or write false"},
 }
 
 func nothing(*value) bool { return false }
-
-func only(want any) func(*value) bool { return func(v *value) bool { return v.is(want) } }
 
 // refuse notes every key of the file whose function does not exist yet.
 func (c *checker) refuse(root *value) {

@@ -181,17 +181,10 @@ func TestChecksumPlainIsForVersion3OverIPv4(t *testing.T) {
 	}
 }
 
-func TestInertValuesOfWhatIsNotYetSupportedAreFine(t *testing.T) {
-	text := fmt.Sprintf(link, "host_tap = false\n") +
-		"addresses = [\"192.0.2.1\"]\ntrack = []\npeers = []\n"
-	cfg := mustParse(t, text)
-	if cfg.VRRP[0].Peers != nil {
-		t.Errorf("peers: %v", cfg.VRRP[0].Peers)
-	}
-	for old, inert := range map[string]string{
-		"host_tap = false": "host_tap = true",
-	} {
-		checkError(t, strings.Replace(text, old, inert, 1), "is not yet supported; ")
+func TestEmptyListsArriveAsNone(t *testing.T) {
+	cfg := mustParse(t, fmt.Sprintf(link, "host_tap = false\n")+"addresses = [\"192.0.2.1\"]\ntrack = []\npeers = []\n")
+	if cfg.VRRP[0].Peers != nil || cfg.VRRP[0].Track != nil || cfg.Interfaces[0].HostTAP {
+		t.Errorf("got %+v, %+v", cfg.VRRP[0], cfg.Interfaces[0])
 	}
 }
 

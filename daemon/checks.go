@@ -19,7 +19,7 @@ type checks struct {
 
 // openChecks makes what runs the health checks; run starts them.
 func (d *process) openChecks() error {
-	p := &prober{stack: d.local.stack, ports: &d.ports, egress: egress(&d.snapshot)}
+	p := &prober{stack: d.local.stack, ports: &d.ports, egress: egress(&d.snapshot), host: d.local.host}
 	c := &checks{results: make(chan check.Result), done: make(chan struct{})}
 	// A check that reports waits until the loop has taken the result: however
 	// many there are, and however fast, the loop has its own pace.

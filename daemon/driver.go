@@ -201,7 +201,7 @@ func (d *driver) again(w neigh.Waiting) {
 		return
 	}
 	v := d.sender.forward.Forward(w.In, &f)
-	if v.Action == dataplane.Punt && v.Class == dataplane.ClassLocal { // it was kept until the address was ours
+	if v.Action == dataplane.Punt && (v.Class == dataplane.ClassLocal || v.Class == dataplane.ClassBGP) { // it was kept until the address was ours
 		d.local.queues[v.Class].Put(worker.BootTime(), w.In, &f)
 		return
 	}

@@ -3,8 +3,13 @@ package daemon
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"vrouter/config"
+	"vrouter/dataplane/port/hosttap"
 	"vrouter/hostnet"
 	"vrouter/rib"
 	"vrouter/router"
@@ -117,7 +122,7 @@ func (e *importEnd) Routes(changes []hostnet.Change) {
 	for i := range changes {
 		c := &changes[i]
 		k := router.KernelRoute{
-			Prefix: c.Prefix, Metric: c.Metric, Protocol: c.Protocol, Type: kernelType(c.Type), Gone: c.Gone,
+			Prefix: c.Prefix, Metric: c.Metric, Protocol: c.Protocol, Type: kernelType(c.Type), Gone: c.Gone || e.ours(c),
 		}
 		first := len(e.hops)
 		for _, h := range c.Hops {
@@ -131,6 +136,19 @@ func (e *importEnd) Routes(changes []hostnet.Change) {
 		e.batch = append(e.batch, k)
 	}
 	e.call(func(now time.Time) []router.Action { return e.d.loop.router.KernelRoutes(now, e.batch) })
+}
+
+// ours reports whether a route of the kernel's is there because this router has
+// given it a host TAP: what it says the router has said.
+func (e *importEnd) ours(c *hostnet.Change) bool {
+	return c.Protocol == hosttap.Protocol || c.Protocol == unix.RTPROT_KERNEL && len(c.Hops) == 1 && e.isTAP(e.names[c.Hops[0].Device])
+}
+
+// isTAP reports whether a device is the host TAP of an interface.
+func (e *importEnd) isTAP(device string) bool {
+	return slices.ContainsFunc(e.d.ports.all(), func(p attached) bool {
+		return !p.cfg.HostAddrs && device == config.HostTAPDevice(p.cfg.Name)
+	})
 }
 
 func kernelType(t hostnet.Type) rib.Type {

@@ -31,6 +31,7 @@ type local struct {
 	routes  mailbox[*fib.Snapshot]
 	stop    context.CancelFunc
 	stopped chan struct{}
+	host    *hostEnd // the addresses that the host's kernel has
 }
 
 // mailbox holds the newest of what was put in.
@@ -69,7 +70,10 @@ func newLocal(log *slog.Logger, queues *[dataplane.NumClasses]*worker.Queue) *lo
 func (l *local) wake() { notify(l.punted) }
 
 // configure notes what the stack is to answer for.
-func (l *local) configure(c router.LocalStack) { l.config.put(c) }
+func (l *local) configure(c router.LocalStack) {
+	l.config.put(c)
+	l.host.want(c.Host)
+}
 
 // published notes the routes for gVisor's forwarder.
 func (l *local) published(s *fib.Snapshot) {
@@ -116,11 +120,15 @@ func (l *local) run(ctx context.Context) {
 // changes of configuration are seen in between.
 func (l *local) feed() {
 	deliver := func(p *worker.Punted) {
-		if len(p.Data) > packet.EthernetLen {
+		if len(p.Data) <= packet.EthernetLen {
+			return
+		}
+		if _, stack := l.host.toKernel(p.In, p.Data); stack {
 			l.stack.Deliver(p.In, p.Data[packet.EthernetLen:])
 		}
 	}
-	n := l.queues[dataplane.ClassLocal].Drain(localBatch, deliver)
+	n := l.queues[dataplane.ClassBGP].Drain(localBatch, deliver)
+	n += l.queues[dataplane.ClassLocal].Drain(localBatch, deliver)
 	if l.engine != nil {
 		n += l.queues[dataplane.ClassTransit].Drain(localBatch, func(p *worker.Punted) {
 			l.engine.Forward(p.In, p.Data[packet.EthernetLen:])

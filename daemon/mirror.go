@@ -314,7 +314,7 @@ func (d *process) reach(number uint16) error {
 func (e *importEnd) tellHost(list []hostnet.Device) {
 	var addresses []netip.Addr
 	for i := range list {
-		if !mirrored(&list[i]) && list[i].Master == 0 {
+		if !mirrored(&list[i]) && list[i].Master == 0 && !e.isTAP(list[i].Name) {
 			for _, p := range usable(&list[i]) {
 				addresses = append(addresses, p.Addr())
 			}

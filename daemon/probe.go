@@ -19,6 +19,7 @@ type prober struct {
 	stack    *netstack.Stack
 	egress   func(dst netip.Addr) (port uint16, ok bool)
 	ports    *portSet
+	host     *hostEnd
 	sequence atomic.Uint32
 }
 
@@ -54,10 +55,24 @@ func (p *prober) ping(ctx context.Context, to netip.Addr) (time.Duration, error)
 // connect opens a TCP connection and resets it.
 func (p *prober) connect(ctx context.Context, to netip.AddrPort) (time.Duration, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	if device, ok := p.kernels(to.Addr()); ok {
+	device, ok := p.kernels(to.Addr())
+	if !ok { // the answer to a connection comes to whoever has the address
+		device, ok = p.tap(to.Addr())
+	}
+	if ok {
 		return kernelConnect(ctx, device, to)
 	}
 	return p.stack.Connect(ctx, to)
+}
+
+// tap returns the host TAP by which the kernel reaches an address, where it has
+// the addresses of the interface there.
+func (p *prober) tap(to netip.Addr) (device string, ok bool) {
+	number, ok := p.egress(to)
+	if !ok || p.host == nil {
+		return "", false
+	}
+	return p.host.device(number)
 }
 
 // kernels returns the device by which the router's own routes reach an

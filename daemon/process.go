@@ -73,7 +73,7 @@ type process struct {
 func open(cfg *config.Config, log *slog.Logger, guard *guardian.Client) (*process, error) {
 	d := &process{cfg: cfg, log: log, events: control.NewEventLog(eventsKept), guard: guard}
 	// The socket comes first: a second vrouter on it must not touch a port.
-	steps := []func() error{d.openSocket, d.openPorts, d.openImport, d.openHooks, d.openLoop, d.openBGP, d.openLocal, d.openChecks, d.openWorkers}
+	steps := []func() error{d.openSocket, d.openPorts, d.openImport, d.openHooks, d.openLoop, d.openBGP, d.openHost, d.openLocal, d.openChecks, d.openWorkers}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			d.close()
@@ -149,7 +149,7 @@ func (d *process) openLoop() error {
 	l.guard = d.guard
 	d.loop = l
 	d.local = newLocal(d.log, &l.queues)
-	for _, class := range []dataplane.Class{dataplane.ClassLocal, dataplane.ClassTransit} {
+	for _, class := range []dataplane.Class{dataplane.ClassBGP, dataplane.ClassLocal, dataplane.ClassTransit} {
 		l.queues[class] = worker.NewQueue(worker.DefaultLimits[class], d.local.wake)
 	}
 	s, err := d.newSender()

@@ -190,6 +190,8 @@ func (w *Forwarder) local4(f *packet.Frame, ip packet.IPv4) Verdict {
 			class = ClassVRRP
 		case ip.Protocol() == packet.ProtoUDP && isBFD(payload):
 			class = ClassBFD
+		case ip.Protocol() == packet.ProtoTCP && isBGP(payload):
+			class = ClassBGP
 		}
 	}
 	return w.take(f, len(ip), class)

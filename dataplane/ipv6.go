@@ -170,6 +170,8 @@ func (w *Forwarder) local6(f *packet.Frame, ip packet.IPv6, kind fib.Kind) Verdi
 		return w.take(f, len(ip), ClassVRRP)
 	case proto == packet.ProtoUDP && !fragment && isBFD(ip[off:]):
 		return w.take(f, len(ip), ClassBFD)
+	case proto == packet.ProtoTCP && !fragment && isBGP(ip[off:]):
+		return w.take(f, len(ip), ClassBGP)
 	}
 	return w.take(f, len(ip), ClassLocal)
 }

@@ -43,14 +43,15 @@ const (
 	ClassND                   // Neighbor Discovery
 	ClassFlooded              // for the virtual MAC of a watching Backup; the frame is unchanged
 	ClassResolve              // unicast without a resolved next hop; the frame is unchanged
-	ClassLocal                // for the local stack
+	ClassBGP                  // TCP 179 to an own address: a flood of other local traffic must not end sessions
+	ClassLocal                // for the local stack, or the host's kernel where that has the address
 	ClassTransit              // engine = "netstack": transit for gVisor's forwarder
 	NumClasses   = iota
 )
 
 // String returns the class's name in counters.
 func (c Class) String() string {
-	return [...]string{"vrrp", "bfd", "arp", "nd", "flooded", "resolve", "local", "transit"}[c]
+	return [...]string{"vrrp", "bfd", "arp", "nd", "flooded", "resolve", "bgp", "local", "transit"}[c]
 }
 
 // Fault is why a packet needs the exception path.

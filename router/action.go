@@ -41,6 +41,7 @@ type LocalStack struct {
 	Ports     []LocalPort
 	Addresses []LocalAddress
 	Groups    map[uint16][]netip.Addr
+	Host      []HostTAP // the addresses that the host's kernel answers for instead
 }
 
 // LocalPort is a port as the local stack sees it.

@@ -377,6 +377,10 @@ func (r *Router) circumstance(n *config.Neighbor) bgp.Circumstance {
 			c.Down = "interface " + f.cfg.Name + ": " + f.state.Problem
 		}
 	}
+	if f.cfg.HostTAP && c.Down == "" && f.tap.Problem != "" {
+		c.Down = "host TAP " + f.kernelDevice() + ": " + f.tap.Problem
+	}
+	c.Link = f.tap.Index
 	if broken := r.brokenBFD(n.Address); broken != "" && n.BFD != nil && c.Down == "" {
 		c.Down = broken
 	}
@@ -412,7 +416,7 @@ func (f *iface) kernelDevice() string {
 	if f.cfg.HostAddrs {
 		return f.cfg.Device
 	}
-	return "vr-" + f.cfg.Name
+	return config.HostTAPDevice(f.cfg.Name)
 }
 
 // BGPSessions returns the sessions as last reported, and why there are none.

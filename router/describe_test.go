@@ -108,7 +108,30 @@ func (s *script) describeLocal(l LocalStack) string {
 		}
 		parts = append(parts, text)
 	}
+	for _, h := range l.Host {
+		parts = append(parts, describeTAP(&h))
+	}
 	return strings.Join(parts, ", ")
+}
+
+func describeTAP(h *HostTAP) string {
+	text := fmt.Sprintf("host %s %s mtu %d:", h.Device, h.MAC, h.MTU)
+	for _, a := range h.Addresses {
+		text += " " + a.String()
+	}
+	if h.Default4 {
+		text += " default4"
+	}
+	if h.Default6 {
+		text += " default6"
+	}
+	for _, r := range h.Routes {
+		text += " to " + r.To.String()
+		if r.From.IsValid() {
+			text += " from " + r.From.String()
+		}
+	}
+	return text
 }
 
 func (s *script) describeWaiting(w neigh.Waiting) string {

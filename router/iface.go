@@ -15,6 +15,7 @@ type iface struct {
 	port  uint16
 	cfg   *config.Interface
 	state PortState
+	tap   HostTAPState
 	// addresses are the interface's own addresses, whoever answers for them:
 	// the configured ones with the link-local one, or the kernel's.
 	addresses []netip.Prefix
@@ -335,7 +336,7 @@ func (r *Router) groupsOf(f *iface) []netip.Addr {
 // localStack computes what the local stack answers for: the own addresses of
 // interfaces, and accepted virtual ones while Master.
 func (r *Router) localStack() LocalStack {
-	l := LocalStack{Groups: make(map[uint16][]netip.Addr)}
+	l := LocalStack{Groups: make(map[uint16][]netip.Addr), Host: r.hostTAPs()}
 	for _, f := range r.ifaces {
 		if f.state.MTU == 0 {
 			continue // the device was never seen

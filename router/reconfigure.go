@@ -40,7 +40,12 @@ func (r *Router) Reconfigure(now time.Time, cfg *config.Config) ([]Action, error
 	r.cfg = cfg
 	r.bgp.stale = true
 	for i := range cfg.Interfaces {
-		r.ifaces[i].cfg = &cfg.Interfaces[i]
+		f := r.ifaces[i]
+		if f.cfg.HostTAP != cfg.Interfaces[i].HostTAP {
+			r.told(now, f.cfg.Name, "host TAP of interface "+f.cfg.Name, tapChange(cfg.Interfaces[i].HostTAP))
+			r.dirty, f.tap = true, HostTAPState{}
+		}
+		f.cfg = &cfg.Interfaces[i]
 	}
 	if !reflect.DeepEqual(was.Routes, cfg.Routes) {
 		r.addStaticRoutes()
@@ -77,7 +82,7 @@ func (r *Router) reloadable(cfg *config.Config) error {
 		{"[router]", r.cfg.Router, cfg.Router},
 		{"[control]", r.cfg.Control, cfg.Control},
 		{"[log]", r.cfg.Log, cfg.Log},
-		{"[[interface]]", r.cfg.Interfaces, cfg.Interfaces},
+		{"[[interface]]", withoutTAPs(r.cfg.Interfaces), withoutTAPs(cfg.Interfaces)},
 		{"[import]", r.cfg.Import, cfg.Import},
 	} {
 		if !reflect.DeepEqual(t.old, t.new) {
@@ -89,6 +94,16 @@ func (r *Router) reloadable(cfg *config.Config) error {
 	}
 	return fmt.Errorf("the change of %s %w; the running configuration stays: restart vrouter to apply it, or undo it to apply the rest",
 		strings.Join(tables, ", "), ErrRestart)
+}
+
+// withoutTAPs returns interfaces without what a reload can change of them: host
+// TAPs come and go.
+func withoutTAPs(list []config.Interface) []config.Interface {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].HostTAP = false
+	}
+	return list
 }
 
 // told notes what a reload does.

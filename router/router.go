@@ -39,6 +39,7 @@ type Router struct {
 	table   *rib.Table
 	bgp     speaking
 	imports importing
+	host    hostWays    // as last told
 	kept    []neigh.Key // next hops that the cache keeps resolved; sorted
 
 	inquiries []*inquiry // about masters whose frames a switch floods
@@ -306,6 +307,7 @@ func (r *Router) end(now time.Time) []Action {
 	r.leave()
 	r.settle(now) // what comes in the place of those that have left
 	r.speak()
+	r.followHost()
 	first := append(r.bequeath(now), r.publish()...)
 	if r.localDirty {
 		first = append(first, r.localStack())

@@ -67,7 +67,7 @@ func (r *Router) Interfaces() []InterfaceStatus {
 		s := InterfaceStatus{
 			Name: f.cfg.Name, Device: f.cfg.Device, Attach: string(f.cfg.Attach),
 			MAC: f.state.MAC, MTU: f.state.MTU, Up: f.state.Up, Problem: f.state.Problem,
-			Addresses: append([]netip.Prefix{}, f.addresses...), RA: r.raStatus(f),
+			Addresses: append([]netip.Prefix{}, f.addresses...), RA: r.raStatus(f), HostTAP: f.tapStatus(),
 		}
 		if f.addresses == nil {
 			s.Addresses = append(s.Addresses, f.cfg.Addresses...)

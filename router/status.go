@@ -111,7 +111,8 @@ type InterfaceStatus struct {
 	Up        bool           `json:"up"`
 	Problem   string         `json:"problem,omitempty"` // why it is not up
 	Addresses []netip.Prefix `json:"addresses"`
-	RA        *RAStatus      `json:"ra,omitempty"` // router advertisements; none where they are not configured
+	RA        *RAStatus      `json:"ra,omitempty"`       // router advertisements; none where they are not configured
+	HostTAP   *HostTAPStatus `json:"host_tap,omitempty"` // where the host's kernel has the addresses; none: it has not
 	RX        TrafficStatus  `json:"rx"`
 	TX        TrafficStatus  `json:"tx"`
 }

@@ -313,7 +313,7 @@ func (s *server) rearrange(was, setup *bgp.Setup) (kept []*session) {
 		}
 		x := s.sessions[key]
 		same := reflect.DeepEqual(session0(&was.Config.Neighbors[j]), session0(n)) && was.Circumstances[j].Peer == c.Peer &&
-			was.Config.RestartTime == setup.Config.RestartTime
+			was.Config.RestartTime == setup.Config.RestartTime && !moved(&was.Circumstances[j], c)
 		s.mu.Lock()
 		x.neighbor, x.circumstance = n, c
 		s.mu.Unlock()
@@ -337,6 +337,12 @@ func (s *server) rearrange(was, setup *bgp.Setup) (kept []*session) {
 		s.mu.Unlock()
 	}
 	return kept
+}
+
+// moved reports whether the connection of a link-local neighbour is on a device
+// that is not there any more: another one has its name.
+func moved(was, is *bgp.Circumstance) bool {
+	return is.Peer.Zone() != "" && was.Link != 0 && is.Link != 0 && was.Link != is.Link
 }
 
 // down ends a session that must not be.

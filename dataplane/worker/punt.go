@@ -36,6 +36,7 @@ var DefaultLimits = [dataplane.NumClasses]ClassLimit{
 	dataplane.ClassND:      {Frames: 512, PerSecond: 5_000, BurstExtra: 512},
 	dataplane.ClassFlooded: {Frames: 1024, PerSecond: 20_000, BurstExtra: 1024},
 	dataplane.ClassResolve: {Frames: 512, PerSecond: 20_000, BurstExtra: 1024},
+	dataplane.ClassBGP:     {Frames: 1024, PerSecond: 50_000, BurstExtra: 2048},
 	dataplane.ClassLocal:   {Frames: 1024, PerSecond: 50_000, BurstExtra: 2048},
 	dataplane.ClassTransit: {Frames: 4096, PerSecond: 1 << 30, BurstExtra: 4096},
 }

@@ -13,7 +13,10 @@ import (
 // is an nf_tables table that belongs to our netlink socket, so the kernel
 // forwards again as soon as the process is gone, however it ends; the sysctls
 // stay as they are.
-type NoTransit struct{ fd int } // nfnetlink socket
+type NoTransit struct {
+	fd    int // nfnetlink socket
+	table string
+}
 
 const (
 	transitTable = "vrouter-transit"
@@ -26,20 +29,39 @@ const (
 // ForbidTransit makes one in the calling thread's namespace. Fragments are
 // judged one by one, so nothing is put together that is not for the host.
 func ForbidTransit() (*NoTransit, error) {
+	return forbid(transitTable, func(m *batch) {
+		m.meta(unix.NFT_META_IIFTYPE)
+		m.compare(cmpUnequal, binary.NativeEndian.AppendUint16(nil, etherType))
+	})
+}
+
+// ForbidTransitFrom does so for what comes in by one device, whether there is
+// one of this name yet or not.
+func ForbidTransitFrom(device string) (*NoTransit, error) {
+	return forbid(transitTable+"-"+device, func(m *batch) {
+		name := make([]byte, unix.IFNAMSIZ)
+		copy(name, device)
+		m.meta(unix.NFT_META_IIFNAME)
+		m.compare(cmpUnequal, name)
+	})
+}
+
+// forbid makes the table; elsewhere is an expression that packets match which are
+// let alone.
+func forbid(table string, elsewhere func(*batch)) (*NoTransit, error) {
 	fd, err := nfnetlink()
 	if err != nil {
 		return nil, Permission("keep the kernel from forwarding", err)
 	}
 	m := newFamilyBatch(unix.NFPROTO_INET)
-	m.table(transitTable, tableOwned)
-	m.chain()
-	m.rule(transitTable, transitChain, func() {
-		m.meta(unix.NFT_META_IIFTYPE)
-		m.compare(cmpUnequal, binary.NativeEndian.AppendUint16(nil, etherType))
+	m.table(table, tableOwned)
+	m.chain(table)
+	m.rule(table, transitChain, func() {
+		elsewhere(m)
 		m.verdict(verdictOK)
 	})
 	for _, kind := range []uint32{unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_MULTICAST} {
-		m.rule(transitTable, transitChain, func() {
+		m.rule(table, transitChain, func() {
 			m.expression("fib", func() {
 				m.number(unix.NFTA_FIB_DREG, unix.NFT_REG_1)
 				m.number(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
@@ -49,19 +71,19 @@ func ForbidTransit() (*NoTransit, error) {
 			m.verdict(verdictOK)
 		})
 	}
-	m.rule(transitTable, transitChain, func() { m.verdict(policyDrop) })
+	m.rule(table, transitChain, func() { m.verdict(policyDrop) })
 	if err := m.send(fd); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("nf_tables: %w", err)
 	}
-	return &NoTransit{fd}, nil
+	return &NoTransit{fd, table}, nil
 }
 
 // chain adds the base chain.
-func (m *batch) chain() {
+func (m *batch) chain(table string) {
 	priority := int32(beforeAll)
 	m.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, func() {
-		m.text(unix.NFTA_CHAIN_TABLE, transitTable)
+		m.text(unix.NFTA_CHAIN_TABLE, table)
 		m.text(unix.NFTA_CHAIN_NAME, transitChain)
 		m.nested(unix.NFTA_CHAIN_HOOK, func() {
 			m.number(unix.NFTA_HOOK_HOOKNUM, unix.NF_INET_PRE_ROUTING)
@@ -80,13 +102,13 @@ const closeWait = time.Second
 // for by nobody.
 func (n *NoTransit) Close() {
 	go unix.Close(n.fd)
-	for end := time.Now().Add(closeWait); transitForbidden() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(closeWait); transitForbidden(n.table) && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 }
 
 // transitForbidden reports whether the namespace of the calling thread has the
 // table.
-func transitForbidden() bool {
+func transitForbidden(table string) bool {
 	fd, err := nfnetlink()
 	if err != nil {
 		return false
@@ -94,7 +116,7 @@ func transitForbidden() bool {
 	defer unix.Close(fd)
 	m := &batch{family: unix.NFPROTO_INET}
 	at := m.begin(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETTABLE, unix.NLM_F_REQUEST, unix.NFPROTO_INET, 0)
-	m.text(unix.NFTA_TABLE_NAME, transitTable)
+	m.text(unix.NFTA_TABLE_NAME, table)
 	m.end(at)
 	if unix.Sendto(fd, m.b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) != nil {
 		return false

@@ -78,7 +78,7 @@ func TestTheKernelIsKeptFromForwarding(t *testing.T) {
 	}
 	forbidden := func() (is bool) {
 		_ = r.Do(func() error {
-			is = transitForbidden()
+			is = transitForbidden(transitTable)
 			return nil
 		})
 		return is

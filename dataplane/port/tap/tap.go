@@ -30,8 +30,12 @@ type Config struct {
 	// Host tells this machine from others, so that the TAPs of two of them get
 	// different MACs; empty: the machine's id, or else its name.
 	Host   string
-	MTU    int          // zero: the kernel's default of 1500 bytes
-	Queues int          // receive queues; zero: one
+	MTU    int // zero: the kernel's default of 1500 bytes
+	Queues int // receive queues; zero: one
+	// Kernel sets up the kernel's end, whose index it is told, before it is up for
+	// the first time; it runs in the port's network namespace. Nil: the end gets a
+	// MAC and an MTU that do for a bridge's port.
+	Kernel func(index int) error
 	Log    *slog.Logger // nil: no log
 }
 
@@ -235,6 +239,9 @@ func (p *Port) configure(link *kernel.Link) error {
 
 // prepare sets what must be set before anybody sees the device.
 func (p *Port) prepare(link *kernel.Link) error {
+	if p.cfg.Kernel != nil {
+		return p.cfg.Kernel(link.Index)
+	}
 	// A bridge takes the lowest address of its ports for its own: this one
 	// never is, so the router's start does not change the bridge's address.
 	mac := stableMAC(p.cfg.Name+" kernel", p.cfg.Host)

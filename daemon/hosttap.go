@@ -1,0 +1,338 @@
+package daemon
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vrouter/dataplane"
+	"vrouter/dataplane/port"
+	"vrouter/dataplane/port/hosttap"
+	"vrouter/dataplane/port/kernel"
+	"vrouter/packet"
+	"vrouter/router"
+)
+
+// Times of the host TAPs.
+const (
+	// tapRetry is the pause before what has failed is tried again.
+	tapRetry = time.Second
+	// tapReview is how often host TAPs are put right that others have changed.
+	tapReview = 10 * time.Second
+)
+
+// hostEnd keeps the host TAPs: a goroutine that makes them what the router
+// wants, and takes what the kernel sends on them. What is for the kernel the
+// local stack's goroutine hands in.
+type hostEnd struct {
+	log    *slog.Logger
+	net    *kernel.Net // where TAPs are made
+	tell   func(port uint16, s router.HostTAPState)
+	sender *sender
+
+	wanted  mailbox[[]router.HostTAP]
+	wake    int // eventfd: wanted has changed, or it is over
+	over    atomic.Bool
+	done    chan struct{}
+	taps    map[uint16]*hostTAP // of the goroutine
+	batch   []packet.Frame
+	refused atomic.Uint64 // frames of the kernel that are nobody's business outside
+
+	mu    sync.Mutex // guards owner and the TAPs' transmitters
+	owner map[netip.Addr]*hostTAP
+	links map[linkAddress]*hostTAP
+}
+
+// linkAddress is a link-local address, which means something on its link alone.
+type linkAddress struct {
+	port uint16
+	addr netip.Addr
+}
+
+// hostTAP is one of them.
+type hostTAP struct {
+	want  router.HostTAP
+	tap   *hosttap.TAP // nil: not there yet
+	retry time.Time    // when to try again, or to review
+	told  router.HostTAPState
+	out   []*packet.Frame // room for one
+}
+
+// openHost makes ready for host TAPs.
+func (d *process) openHost() error {
+	n, err := kernel.Here()
+	if err != nil {
+		return err
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		n.Close()
+		return err
+	}
+	s, err := d.newSender()
+	if err != nil {
+		unix.Close(wake)
+		n.Close()
+		return err
+	}
+	d.local.host = &hostEnd{
+		log: d.log, net: n, sender: s, wake: wake, done: make(chan struct{}),
+		wanted: newMailbox[[]router.HostTAP](), taps: map[uint16]*hostTAP{},
+		batch: make([]packet.Frame, port.BatchMax),
+		tell: func(port uint16, s router.HostTAPState) {
+			d.loop.act(func(now time.Time) []router.Action { return d.loop.router.HostTAPChanged(now, port, s) })
+		},
+	}
+	go d.local.host.run()
+	d.later(d.local.host.close)
+	return nil
+}
+
+// want notes what host TAPs there are to be.
+func (h *hostEnd) want(list []router.HostTAP) {
+	h.wanted.put(list)
+	h.kick()
+}
+
+func (h *hostEnd) kick() { _, _ = unix.Write(h.wake, wakeOne[:]) }
+
+// close ends the goroutine and the TAPs.
+func (h *hostEnd) close() {
+	h.over.Store(true)
+	h.kick()
+	<-h.done
+	unix.Close(h.wake)
+	h.net.Close()
+}
+
+// run is the goroutine.
+func (h *hostEnd) run() {
+	defer close(h.done)
+	for !h.over.Load() {
+		h.follow()
+		h.wait()
+		for _, t := range h.taps {
+			if t.tap != nil {
+				h.fromKernel(t)
+			}
+		}
+	}
+	for _, t := range h.taps {
+		h.drop(t)
+	}
+}
+
+// wait sleeps until the kernel has sent something, a TAP or what is wanted has
+// changed, or something is to be tried again.
+func (h *hostEnd) wait() {
+	fds := []unix.PollFd{{Fd: int32(h.wake), Events: unix.POLLIN}}
+	timeout := time.Duration(-1)
+	for _, t := range h.taps {
+		if t.tap != nil {
+			fds = append(fds, unix.PollFd{Fd: int32(t.tap.Receiver().FD()), Events: unix.POLLIN})
+		}
+		if left := max(time.Until(t.retry), 0); timeout < 0 || left < timeout {
+			timeout = left
+		}
+	}
+	milliseconds := -1
+	if timeout >= 0 {
+		milliseconds = int((timeout + time.Millisecond - 1) / time.Millisecond)
+	}
+	_, _ = unix.Poll(fds, milliseconds) // EINTR: looked at again
+	var drain [8]byte
+	_, _ = unix.Read(h.wake, drain[:]) // EAGAIN: nothing was there
+}
+
+// follow brings the TAPs in step with what is wanted.
+func (h *hostEnd) follow() {
+	select {
+	case <-h.wanted.full:
+		h.arrange(*h.wanted.value.Load())
+	default:
+	}
+	for _, t := range h.taps {
+		changed := false
+		if t.tap != nil {
+			select {
+			case <-t.tap.Changed():
+				changed = true
+			default:
+			}
+		}
+		if changed || !time.Now().Before(t.retry) {
+			h.make(t)
+		}
+	}
+}
+
+// arrange takes another list of TAPs.
+func (h *hostEnd) arrange(list []router.HostTAP) {
+	wanted := map[uint16]bool{}
+	for _, w := range list {
+		wanted[w.Port] = true
+		t := h.taps[w.Port]
+		if t == nil {
+			t = &hostTAP{out: make([]*packet.Frame, 1)}
+			h.taps[w.Port] = t
+		}
+		if !reflect.DeepEqual(t.want, w) {
+			h.mu.Lock()
+			t.want, t.retry = w, time.Time{}
+			h.mu.Unlock()
+		}
+	}
+	for number, t := range h.taps {
+		if !wanted[number] {
+			h.drop(t)
+			delete(h.taps, number)
+		}
+	}
+	h.assign()
+}
+
+// make makes a TAP what it is to be, or notes why it is not.
+func (h *hostEnd) make(t *hostTAP) {
+	cfg := hosttap.Config{
+		Device: t.want.Device, MAC: t.want.MAC, MTU: t.want.MTU, Addresses: t.want.Addresses,
+		Default4: t.want.Default4, Default6: t.want.Default6,
+	}
+	for _, r := range t.want.Routes {
+		cfg.Routes = append(cfg.Routes, hosttap.Route(r))
+	}
+	var err error
+	if t.tap == nil {
+		err = h.net.Do(func() (err error) {
+			opened, err := hosttap.Open(cfg, h.log)
+			h.mu.Lock()
+			t.tap = opened
+			h.mu.Unlock()
+			return err
+		})
+	}
+	if err == nil {
+		err = h.net.Do(func() error { return t.tap.Set(cfg) })
+	}
+	s := router.HostTAPState{Up: err == nil}
+	if t.tap != nil {
+		s.Index = t.tap.Index()
+	}
+	t.retry = time.Now().Add(tapReview)
+	if err != nil {
+		s.Problem = err.Error()
+		t.retry = time.Now().Add(tapRetry)
+	}
+	if s == t.told {
+		return
+	}
+	if err != nil {
+		h.log.Error("the host's kernel does not have the addresses of an interface on its TAP; trying again",
+			"device", t.want.Device, "error", err)
+	} else {
+		h.log.Info("the host's kernel has the addresses of an interface on a TAP", "device", t.want.Device, "addresses", t.want.Addresses)
+	}
+	t.told = s
+	h.assign()
+	h.tell(t.want.Port, s)
+}
+
+// drop ends a TAP.
+func (h *hostEnd) drop(t *hostTAP) {
+	h.mu.Lock()
+	tap := t.tap
+	t.tap = nil
+	h.mu.Unlock()
+	if tap != nil {
+		_ = h.net.Do(func() error {
+			tap.Close()
+			return nil
+		})
+	}
+}
+
+// assign notes which TAP has which address. Addresses of a TAP that is not there
+// are the local stack's.
+func (h *hostEnd) assign() {
+	owner, links := map[netip.Addr]*hostTAP{}, map[linkAddress]*hostTAP{}
+	for _, t := range h.taps {
+		if !t.told.Up {
+			continue
+		}
+		for _, p := range t.want.Addresses {
+			if a := p.Addr(); a.IsLinkLocalUnicast() {
+				links[linkAddress{t.want.Port, a}] = t
+			} else {
+				owner[a] = t
+			}
+		}
+	}
+	h.mu.Lock()
+	h.owner, h.links = owner, links
+	h.mu.Unlock()
+}
+
+// device returns the kernel's device that has the addresses of a port, where a
+// host TAP has them.
+func (h *hostEnd) device(number uint16) (name string, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.owner {
+		if t.want.Port == number {
+			return t.want.Device, true
+		}
+	}
+	return "", false
+}
+
+// toKernel hands a frame that came in by a port to the kernel, where its
+// destination is the kernel's, and reports for whom it is. Answers to questions
+// of the local stack cannot be told from those to the kernel's: both get them.
+func (h *hostEnd) toKernel(in uint16, frame []byte) (kernel, stack bool) {
+	dst, ok := dataplane.Destination(frame)
+	if !ok {
+		return false, true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.owner[dst]
+	if dst.IsLinkLocalUnicast() {
+		t = h.links[linkAddress{in, dst}]
+	}
+	if t == nil || t.tap == nil {
+		return false, true
+	}
+	f := packet.Frame{Data: frame}
+	copy(frame, t.want.MAC[:]) // it may have come by another interface, or to a virtual MAC
+	dataplane.MarkSegments(&f, t.want.MTU)
+	t.out[0] = &f
+	t.tap.Transmitter().Transmit(t.out)
+	t.out[0] = nil
+	return true, dataplane.MayAnswerPing(frame)
+}
+
+// fromKernel sends what the kernel has sent on a TAP.
+func (h *hostEnd) fromKernel(t *hostTAP) {
+	r := t.tap.Receiver()
+	n, err := r.Receive(h.batch)
+	if err != nil && !errors.Is(err, unix.EAGAIN) && n == 0 {
+		return // the device is gone: another one comes
+	}
+	if h.sender.snapshot.Load() == nil {
+		return // not started yet
+	}
+	h.sender.begin()
+	for i := range h.batch[:n] {
+		f := &h.batch[i]
+		if !dataplane.FromHost(f.Data) {
+			h.refused.Add(1)
+			continue
+		}
+		h.sender.output(t.want.Port, f)
+	}
+}
