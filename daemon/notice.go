@@ -74,7 +74,7 @@ func level(e router.Event) slog.Level {
 		if e.To != "synced" && e.To != "vrouter" {
 			return slog.LevelWarn
 		}
-	case "interface", "check":
+	case "interface", "check", "host_tap":
 		if e.To == "down" {
 			return slog.LevelWarn
 		}
