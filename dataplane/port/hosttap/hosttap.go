@@ -48,15 +48,14 @@ type Route struct {
 // TAP is a host TAP. Receiver and Transmitter belong to one goroutine each, all
 // else to one.
 type TAP struct {
-	port    *tap.Port
-	tx      port.Transmitter
-	handle  *netlink.Handle
-	guard   *kernel.NoTransit // nil: nothing keeps the kernel from forwarding
-	log     *slog.Logger
-	first   Config // with which the device is set up
-	index   int    // of the device that routes are known of; 0: none
-	routes  []netlink.Route
-	problem string // of the guard or of sysctls, as last logged
+	port   *tap.Port
+	tx     port.Transmitter
+	handle *netlink.Handle
+	guard  *kernel.NoTransit // nil: nothing keeps the kernel from forwarding
+	log    *slog.Logger
+	first  Config // with which the device is set up
+	index  int    // of the device that routes are known of; 0: none
+	routes []netlink.Route
 }
 
 // Open creates the TAP in the network namespace of the calling thread. Set gives
