@@ -81,14 +81,14 @@ func (s *sender) empty() {
 
 // output sends a packet of our own: f has room for the Ethernet header. port
 // decides for destinations that have a meaning on one link only.
-func (s *sender) output(port uint16, f *packet.Frame) {
-	var v dataplane.Verdict
+func (s *sender) output(port uint16, f *packet.Frame) { s.settle(port, f, s.route(port, f), true) }
+
+// route decides where a packet of our own goes.
+func (s *sender) route(port uint16, f *packet.Frame) dataplane.Verdict {
 	if onOneLink(f.Data) {
-		v = s.forward.OutputOn(port, f)
-	} else {
-		v = s.forward.Output(f)
+		return s.forward.OutputOn(port, f)
 	}
-	s.settle(port, f, v, true)
+	return s.forward.Output(f)
 }
 
 // onOneLink reports whether an IP packet's destination needs the port to be
@@ -163,6 +163,10 @@ func (d *driver) carryOut(actions []router.Action) {
 			d.begin()
 			d.again(a.Packet)
 		case router.Unreachable:
+			if a.Packet.Local {
+				d.local.host.unreachable(a.Packet.Frame)
+				break
+			}
 			d.begin()
 			f := packet.Frame{Data: a.Packet.Frame, VNet: a.Packet.VNet}
 			d.emit(d.sender.forward.Unreachable(a.Packet.In, &f))

@@ -25,6 +25,9 @@ const (
 	tapRetry = time.Second
 	// tapReview is how often host TAPs are put right that others have changed.
 	tapReview = 10 * time.Second
+	// failedMost bounds the packets without a neighbour that the kernel is still
+	// to be told of.
+	failedMost = 64
 )
 
 // hostEnd keeps the host TAPs: a goroutine that makes them what the router
@@ -42,6 +45,7 @@ type hostEnd struct {
 	done    chan struct{}
 	taps    map[uint16]*hostTAP // of the goroutine
 	batch   []packet.Frame
+	failed  chan []byte
 	refused atomic.Uint64 // frames of the kernel that are nobody's business outside
 
 	mu    sync.Mutex // guards owner and the TAPs' transmitters
@@ -83,6 +87,7 @@ func (d *process) openHost() error {
 	}
 	d.local.host = &hostEnd{
 		log: d.log, net: n, sender: s, wake: wake, done: make(chan struct{}),
+		failed: make(chan []byte, failedMost),
 		wanted: newMailbox[[]router.HostTAP](), taps: map[uint16]*hostTAP{},
 		batch: make([]packet.Frame, port.BatchMax),
 		tell: func(port uint16, s router.HostTAPState) {
@@ -117,6 +122,7 @@ func (h *hostEnd) run() {
 	for !h.over.Load() {
 		h.follow()
 		h.wait()
+		h.failures()
 		for _, t := range h.taps {
 			if t.tap != nil {
 				h.fromKernel(t)
@@ -310,9 +316,7 @@ func (h *hostEnd) toKernel(in uint16, frame []byte) (kernel, stack bool) {
 	f := packet.Frame{Data: frame}
 	copy(frame, t.want.MAC[:]) // it may have come by another interface, or to a virtual MAC
 	dataplane.MarkSegments(&f, t.want.MTU)
-	t.out[0] = &f
-	t.tap.Transmitter().Transmit(t.out)
-	t.out[0] = nil
+	t.transmit(&f)
 	return true, dataplane.MayAnswerPing(frame)
 }
 
@@ -333,6 +337,63 @@ func (h *hostEnd) fromKernel(t *hostTAP) {
 			h.refused.Add(1)
 			continue
 		}
-		h.sender.output(t.want.Port, f)
+		v := h.sender.route(t.want.Port, f)
+		if v.Action == dataplane.Drop {
+			h.refuse(t, f, v)
+		}
+		h.sender.settle(t.want.Port, f, v, true)
+	}
+}
+
+// refuse tells the kernel by an ICMP error that a packet of its does not go out.
+func (h *hostEnd) refuse(t *hostTAP, f *packet.Frame, v dataplane.Verdict) {
+	b := h.sender.forward.Refuse(f, v, hosttap.Gateway4, hosttap.Gateway6)
+	if b == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	copy(b, t.want.MAC[:])
+	copy(b[6:], gatewayMAC[:])
+	t.transmit(&packet.Frame{Data: b})
+}
+
+// gatewayMAC is what frames come from in which the router itself speaks to the
+// host: a locally administered address (IEEE 802 8.4.2).
+var gatewayMAC = packet.MAC{2, 0, 'v', 'r', 0, 0}
+
+// transmit hands a frame to the kernel. The caller holds hostEnd.mu.
+func (t *hostTAP) transmit(f *packet.Frame) {
+	t.out[0] = f
+	t.tap.Transmitter().Transmit(t.out)
+	t.out[0] = nil
+}
+
+// unreachable notes a packet whose next hop does not resolve: where the kernel
+// has sent it, it is to know. It never blocks.
+func (h *hostEnd) unreachable(frame []byte) {
+	select {
+	case h.failed <- frame:
+		h.kick()
+	default: // it knows by others
+	}
+}
+
+// failures tells the kernel of such packets.
+func (h *hostEnd) failures() {
+	for {
+		select {
+		case frame := <-h.failed:
+			src, ok := dataplane.Source(frame)
+			t := h.owner[src]
+			if ok && t != nil && t.tap != nil {
+				h.sender.begin()
+				f := packet.Frame{Data: frame}
+				h.refuse(t, &f, dataplane.Verdict{Cause: dataplane.Cause{Reason: dataplane.ReasonUnreachable}})
+				h.sender.forward.Flush()
+			}
+		default:
+			return
+		}
 	}
 }

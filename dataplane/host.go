@@ -13,6 +13,12 @@ func Destination(frame []byte) (netip.Addr, bool) {
 	return p.dst, ok
 }
 
+// Source returns the source of the IP packet in a frame.
+func Source(frame []byte) (netip.Addr, bool) {
+	p, ok := parseIP(frame)
+	return p.src, ok
+}
+
 // FromHost reports whether a frame that the host's kernel has sent on a host TAP
 // is one for others: a unicast IP packet. What the kernel says of itself to its
 // link (ARP, Neighbor Discovery, membership of groups, router solicitations) is
@@ -85,6 +91,44 @@ func MarkSegments(f *packet.Frame, mtu int) {
 	if size := mtu - header; size > 0 && header < len(p.data) {
 		f.VNet = packet.VNet{GSOType: kind, HdrLen: uint16(packet.EthernetLen + header), GSOSize: uint16(size)}
 	}
+}
+
+// Refuse returns the ICMP error about a packet that the host's kernel has sent on
+// a host TAP and that Output or OutputOn answered with the Drop v, or whose next hop did not
+// answer (ReasonUnreachable): a frame with
+// room for the Ethernet header, from one of two addresses that the router has to
+// the host. It is valid until the next call that makes an error; nil where none
+// may or need be sent.
+func (w *Forwarder) Refuse(f *packet.Frame, v Verdict, gateway4, gateway6 netip.Addr) []byte {
+	var e icmpError
+	switch v.Reason {
+	case ReasonTooBig:
+		e, _ = errorOf(FaultTooBig, w.snap.Ports[v.Port].MTU)
+	case ReasonNoRoute:
+		e, _ = errorOf(FaultNoRoute, 0)
+	case ReasonUnreachable, ReasonNotAccepted, ReasonHostAddress:
+		e = unresolved
+	default:
+		return nil
+	}
+	p, ok := parseIP(f.Data)
+	if !ok || !w.mayAnswer(f.Data, &p) {
+		return nil
+	}
+	w.touched = true
+	if !w.limit.allow(w.now, p.src) {
+		w.counts.ICMPSuppressed[e.sort]++
+		return nil
+	}
+	w.counts.ICMPSent[e.sort]++
+	var b []byte
+	if p.v6 {
+		b = w.build6(&p, gateway6, e)
+	} else {
+		b = w.build4(&p, gateway4, e)
+	}
+	binary.BigEndian.PutUint16(b[12:14], p.etherType())
+	return b
 }
 
 // bgpPort is BGP's TCP port (RFC 4271 8.2.1).

@@ -62,11 +62,14 @@ func errorOf(fault Fault, mtu int) (e icmpError, ok bool) {
 // port in and whose next hop did not answer: host unreachable, or address
 // unreachable for IPv6 (RFC 1812 5.2.7.1, RFC 4443 3.1).
 func (w *Forwarder) Unreachable(in uint16, f *packet.Frame) []Out {
-	return w.answer(in, f, icmpError{
-		sort:  ICMPUnreachable,
-		type4: packet.ICMPUnreachable, code4: packet.ICMPCodeHost,
-		type6: packet.ICMPv6Unreachable, code6: packet.ICMPv6CodeAddress,
-	})
+	return w.answer(in, f, unresolved)
+}
+
+// unresolved says that a next hop did not answer.
+var unresolved = icmpError{
+	sort:  ICMPUnreachable,
+	type4: packet.ICMPUnreachable, code4: packet.ICMPCodeHost,
+	type6: packet.ICMPv6Unreachable, code6: packet.ICMPv6CodeAddress,
 }
 
 // answer returns the error e about frame f, routed, where one may be sent. The

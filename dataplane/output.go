@@ -149,7 +149,7 @@ func (w *Forwarder) emit(f *packet.Frame, p *ipPacket, port uint16, mac packet.M
 	case reason != ReasonNone:
 		return drop(reason)
 	case fault == FaultTooBig:
-		return drop(ReasonTooBig)
+		return Verdict{Action: Drop, Port: port, Cause: Cause{Reason: ReasonTooBig}}
 	}
 	binary.BigEndian.PutUint16(f.Data[12:14], p.etherType())
 	return w.send(f, len(p.data), mac, Verdict{Action: Transmit, Port: port, Cause: Cause{Fault: fault}})

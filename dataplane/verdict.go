@@ -20,7 +20,7 @@ const (
 // the checks of a header.)
 type Verdict struct {
 	Action Action
-	Port   uint16 // the egress port: of Transmit, ClassResolve, and of Exception where known
+	Port   uint16 // the egress port: of Transmit, ClassResolve, and of Exception and ReasonTooBig where known
 	Cause
 }
 

@@ -25,7 +25,8 @@ type Transmit struct {
 type Forward struct{ Packet neigh.Waiting }
 
 // Unreachable answers a packet whose next hop does not resolve with an ICMP
-// error (host or address unreachable).
+// error (host or address unreachable). One of our own (Packet.Local) may be the
+// host's kernel's.
 type Unreachable struct{ Packet neigh.Waiting }
 
 // Membership tells a port which unicast MACs beside its own, and which

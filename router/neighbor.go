@@ -45,7 +45,7 @@ func (r *Router) neighActions(actions []neigh.Action) {
 			}
 		case neigh.Fail:
 			for _, w := range a.Waiting {
-				if !w.Local {
+				if !w.Local || r.hasHostTAPs() {
 					r.do(Unreachable{w})
 				}
 			}
