@@ -173,6 +173,8 @@ func (d *driver) carryOut(actions []router.Action) {
 			d.sender.forward.Flush()
 		case router.Membership:
 			d.membership(a)
+		case router.Deliver:
+			d.local.queues[dataplane.ClassLocal].Put(worker.BootTime(), a.Port, &packet.Frame{Data: a.Frame})
 		case router.LocalStack:
 			d.local.configure(a)
 		case router.Speak:

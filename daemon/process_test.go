@@ -131,10 +131,12 @@ func TestPing(t *testing.T) {
 		}
 		return last
 	}
-	await(t, "links up", func() bool {
-		list, err := other.client.Interfaces(t.Context())
-		return err == nil && list[0].Up
-	})
+	for _, one := range []*rig{r, other} {
+		await(t, "links up", func() bool {
+			list, err := one.client.Interfaces(t.Context())
+			return err == nil && list[0].Up
+		})
+	}
 	if p := ping("192.0.2.3"); p.Error != "" || p.From != netip.MustParseAddr("192.0.2.3") || p.Size != 64 {
 		t.Errorf("ping of the neighbour: %+v", p)
 	}

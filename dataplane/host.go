@@ -87,8 +87,9 @@ func MarkSegments(f *packet.Frame, mtu int) {
 	if off+20 > len(p.data) {
 		return
 	}
-	header := off + int(p.data[off+12]>>4)*4 // IP and TCP
-	if size := mtu - header; size > 0 && header < len(p.data) {
+	tcp := int(p.data[off+12]>>4) * 4
+	header := off + tcp
+	if size := mtu - header; tcp >= 20 && size > 0 && header < len(p.data) {
 		f.VNet = packet.VNet{GSOType: kind, HdrLen: uint16(packet.EthernetLen + header), GSOSize: uint16(size)}
 	}
 }

@@ -37,7 +37,7 @@ func TestOutputRoutesByDestination(t *testing.T) {
 		{"port down", own(ip4{src: "192.0.2.2", dst: "10.8.0.1"}.bytes()), drop(ReasonUnreachable), packet.MAC{}},
 		{"address of the host", own(ip4{src: "192.0.2.2", dst: "10.1.0.2"}.bytes()), drop(ReasonHostAddress), packet.MAC{}},
 		{"virtual address", own(ip4{src: "192.0.2.2", dst: "192.0.2.1"}.bytes()), drop(ReasonNotAccepted), packet.MAC{}},
-		{"too big", own(ip6{src: "2001:db8:1::2", dst: "2001:db8:3::10", payload: make([]byte, 1300)}.bytes()), drop(ReasonTooBig), packet.MAC{}},
+		{"too big", own(ip6{src: "2001:db8:1::2", dst: "2001:db8:3::10", payload: make([]byte, 1300)}.bytes()), Verdict{Port: narrow, Cause: Cause{Reason: ReasonTooBig}}, packet.MAC{}},
 		{"to be fragmented", own(ip4{src: "192.0.2.2", dst: "198.51.100.10", payload: make([]byte, 1300)}.bytes()), Verdict{Action: Exception, Port: narrow, Cause: Cause{Fault: FaultFragment}}, macFar},
 		{"no packet", own([]byte{1, 2, 3}), drop(ReasonHeader), packet.MAC{}},
 		{"room alone", own(nil), drop(ReasonHeader), packet.MAC{}},

@@ -60,6 +60,14 @@ type LocalAddress struct {
 	Prefix netip.Prefix // not masked
 }
 
+// Deliver hands a frame that came in by a port, and that nobody here wants, to the
+// host's kernel, which has the address that it is to: to one of its daemons it
+// may mean something. The frame is valid until the action is carried out.
+type Deliver struct {
+	Port  uint16
+	Frame []byte
+}
+
 // Notice is an event for the log and for "show events".
 type Notice struct{ Event Event }
 
@@ -69,4 +77,5 @@ func (Forward) action()     {}
 func (Unreachable) action() {}
 func (Membership) action()  {}
 func (LocalStack) action()  {}
+func (Deliver) action()     {}
 func (Notice) action()      {}

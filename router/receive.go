@@ -48,7 +48,9 @@ func (r *Router) receive(now time.Time, in uint16, frame []byte) {
 	case packet.EtherTypeIPv4:
 		ip, ok := packet.ParseIPv4(eth.Payload())
 		if ok && ip.Protocol() == packet.ProtoUDP && ip.FragmentOffset() == 0 && !ip.MoreFragments() {
-			r.receiveBFD(now, in, ip.Src(), ip.Dst(), ip.TTL(), ip.Payload())
+			if !r.receiveBFD(now, in, ip.Src(), ip.Dst(), ip.TTL(), ip.Payload()) {
+				r.toHost(in, ip.Dst(), frame)
+			}
 			return
 		}
 		if !ok || ip.Protocol() != packet.ProtoVRRP && ip.Protocol() != packet.ProtoAH ||
@@ -65,7 +67,9 @@ func (r *Router) receive(now time.Time, in uint16, frame []byte) {
 			adv, reason := vrrp.Parse(ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
 			r.receiveVRRP(now, in, vrrp.Sender{Addr: ip.Src(), MAC: eth.Src()}, adv, reason)
 		case ok && ip.NextHeader() == packet.ProtoUDP:
-			r.receiveBFD(now, in, ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
+			if !r.receiveBFD(now, in, ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload()) {
+				r.toHost(in, ip.Dst(), frame)
+			}
 		case ok && ip.NextHeader() == packet.ProtoICMPv6:
 			r.receiveND(now, in, frame)
 		default:

@@ -37,7 +37,7 @@ var twoNeighbors = fmt.Sprintf(`
 name = "isp4"
 address = "%[1]s"
 asn = %[3]d
-password = "a secret"
+password = "secret-4"
 ttl_security = true
 bfd = { interval = "100ms", multiplier = 3 }
 hold_time = "30s"
@@ -48,7 +48,7 @@ export = { prefixes = ["192.0.2.0/24"] }
 name = "isp6"
 address = "%[2]s"
 asn = %[3]d
-password = "another secret"
+password = "secret-6"
 ttl_security = true
 bfd = { interval = "100ms", multiplier = 3 }
 hold_time = "30s"
@@ -64,8 +64,8 @@ protocol static far4 { ipv4; route %s unreachable; }
 protocol static far6 { ipv6; route %s unreachable; }
 `, farRoute4, farRoute6)
 	for _, p := range []struct{ name, local, neighbor, password, channel string }{
-		{"peer4", wanHost4, "203.0.113.2", "a secret", "ipv4"},
-		{"peer6", wanHost6, "2001:db8:2::2", "another secret", "ipv6"},
+		{"peer4", wanHost4, "203.0.113.2", "secret-4", "ipv4"},
+		{"peer6", wanHost6, "2001:db8:2::2", "secret-6", "ipv6"},
 	} {
 		text += fmt.Sprintf(`
 protocol bgp %s {
