@@ -160,6 +160,11 @@ func init() {
 		},
 		// Routes of the host's kernel.
 		"kernel": (*script).kernel,
+		// hosttap NAME state=up|down index= problem=: what became of a host TAP
+		"hosttap": func(s *script, w words) {
+			state := HostTAPState{Up: w.value("state", "up") == "up", Index: w.number("index", "0"), Problem: w.value("problem", "")}
+			s.turn(s.router.HostTAPChanged(s.now, w.port(), state))
+		},
 		"resolve": func(s *script, w words) {
 			waiting := neigh.Waiting{In: w.port(), Local: w.value("local", "") != "", Frame: []byte(w.value("packet", "p1"))}
 			s.turn(s.router.Resolve(s.now, w.s.router.portOf(w.value("out", w.plain[0])), w.addr("via", hostIP), waiting))

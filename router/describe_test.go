@@ -29,6 +29,10 @@ func (s *script) describe(a Action) string {
 		return "unreachable " + s.describeWaiting(a.Packet)
 	case Membership:
 		return "receive " + s.portName(a.Port) + " " + joinAll(a.MACs) + " and groups " + joinAll(a.Groups)
+	case Deliver:
+		return "to the host from " + s.portName(a.Port) + " " + describeFrame(a.Frame)
+	case Speak:
+		return describeSpeak(a)
 	case LocalStack:
 		return "local " + s.describeLocal(a)
 	case Notice:
@@ -112,6 +116,28 @@ func (s *script) describeLocal(l LocalStack) string {
 		parts = append(parts, describeTAP(&h))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// describeSpeak writes what BGP is told of its neighbours' circumstances.
+func describeSpeak(a Speak) string {
+	if a.Setup == nil {
+		return "bgp ends"
+	}
+	text := "bgp:"
+	for i := range a.Setup.Circumstances {
+		c := &a.Setup.Circumstances[i]
+		text += fmt.Sprintf(" %s", c.Peer)
+		if c.Link != 0 {
+			text += fmt.Sprintf(" link %d", c.Link)
+		}
+		if c.Backup {
+			text += " backup"
+		}
+		if c.Down != "" {
+			text += fmt.Sprintf(" down %q", c.Down)
+		}
+	}
+	return text
 }
 
 func describeTAP(h *HostTAP) string {

@@ -31,7 +31,8 @@ func init() {
 }
 
 func (s *script) edit(line string) {
-	old, replacement, ok := strings.Cut(line, " => ")
+	old, replacement, ok := strings.Cut(line+" ", " => ")
+	old, replacement = strings.ReplaceAll(old, `\n`, "\n"), strings.TrimSuffix(replacement, " ")
 	replacement = strings.ReplaceAll(replacement, `\n`, "\n")
 	if !ok || !strings.Contains(s.config, old) {
 		s.t.Fatalf("reload: the configuration has no %q", old)
