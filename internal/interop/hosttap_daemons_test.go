@@ -17,13 +17,13 @@ func importing() string {
 // bgpOn is a BIRD's protocols on the router's host: sessions from its addresses,
 // whose routes go into the kernel; with authentication, GTSM and BFD.
 func bgpOn() string {
-	text := fmt.Sprintf(`
+	text := `
 protocol kernel k4 { ipv4 { export where source = RTS_BGP; import none; }; }
 protocol kernel k6 { ipv6 { export where source = RTS_BGP; import none; }; }
 protocol bfd { interface "vr-*" { min rx interval 100 ms; min tx interval 100 ms; multiplier 3; }; }
 protocol static lan4 { ipv4; route 192.0.2.0/24 unreachable; }
 protocol static lan6 { ipv6; route 2001:db8:1::/64 unreachable; }
-`)
+`
 	for _, p := range []struct{ name, local, neighbor, password, channel string }{
 		{"up4", "203.0.113.2", wanHost4, "secret-4", "ipv4"},
 		{"up6", "2001:db8:2::2", wanHost6, "secret-6", "ipv6"},
