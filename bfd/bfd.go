@@ -50,10 +50,11 @@ type Diagnostic uint8
 
 // Those that this side gives.
 const (
-	None           Diagnostic = 0
-	TimeExpired    Diagnostic = 1 // the neighbour was silent for the Detection Time
-	NeighborDown   Diagnostic = 3 // the neighbour says that the session is down
-	Administrative Diagnostic = 7
+	None            Diagnostic = 0
+	TimeExpired     Diagnostic = 1 // the neighbour was silent for the Detection Time
+	NeighborDown    Diagnostic = 3 // the neighbour says that the session is down
+	ForwardingReset Diagnostic = 4 // nobody forwards: a last will
+	Administrative  Diagnostic = 7
 )
 
 var diagnostics = [...]string{

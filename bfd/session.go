@@ -282,6 +282,20 @@ func (s *Session) send(final bool) Send {
 	}}
 }
 
+// LastWill returns the packet that is to be sent when this system ends without a
+// word: the session is down because nobody forwards here any more (RFC 5880 4.1,
+// diagnostic 4). The neighbour then need not wait for the Detection Time. ok is
+// false while the session is not Up.
+func (s *Session) LastWill() (p Packet, ok bool) {
+	if s.state != Up {
+		return p, false
+	}
+	return Packet{
+		Diagnostic: ForwardingReset, State: Down, Multiplier: s.multiplier, Mine: s.cfg.Discriminator, Yours: s.yours,
+		DesiredTX: max(slow, s.cfg.Interval), RequiredRX: s.requiredRX,
+	}, true
+}
+
 func due(deadline, now time.Time) bool { return !deadline.IsZero() && !deadline.After(now) }
 
 // written rounds a time for people.

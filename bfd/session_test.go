@@ -380,3 +380,23 @@ func (l *link) want(t *testing.T, a, b State) {
 			l.ends[1].State(), l.ends[1].lastReason)
 	}
 }
+
+// A last will says that the session is down for want of a forwarder, and ends the
+// neighbour's session as soon as it is heard; there is one only while it is Up.
+func TestALastWillEndsTheNeighboursSessionAtOnce(t *testing.T) {
+	for _, state := range []State{AdminDown, Down, Init} {
+		if _, ok := in(t, state).LastWill(); ok {
+			t.Errorf("there is one in %v", state)
+		}
+	}
+	p, ok := in(t, Up).LastWill()
+	if !ok || p.State != Down || p.Diagnostic != ForwardingReset || p.Mine != 7 || p.Yours != 9 || p.Poll || p.Final {
+		t.Fatalf("%+v, %v", p, ok)
+	}
+	neighbour := in(t, Up)
+	neighbour.Receive(start.Add(ms), &p)
+	if i := neighbour.Info(); i.State != Down || i.Diagnostic != NeighborDown || !i.Failed ||
+		!strings.Contains(i.LastReason, "forwarding plane reset") {
+		t.Errorf("the neighbour: %+v", i)
+	}
+}

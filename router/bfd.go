@@ -180,17 +180,37 @@ func (r *Router) bfdActions(now time.Time, s *bfdSession, actions []bfd.Action) 
 
 // sendBFD sends a packet to the neighbour where it can be reached now.
 func (r *Router) sendBFD(s *bfdSession, p *bfd.Packet) {
+	if port, frame := r.frameBFD(s, p); frame != nil {
+		r.do(Transmit{port, frame})
+	}
+}
+
+// frameBFD makes the frame of a packet; nil where the neighbour cannot be reached
+// now.
+func (r *Router) frameBFD(s *bfdSession, p *bfd.Packet) (port uint16, frame []byte) {
 	f := r.linkOf(s.peer)
 	if f == nil || !f.state.Up {
-		return
+		return 0, nil
 	}
 	peer := s.peer.WithZone("")
 	mac, known := r.cache.Lookup(neigh.Key{Port: f.port, Addr: peer})
 	src, ok := f.source(peer)
 	if !known || !ok {
-		return
+		return 0, nil
 	}
-	r.do(Transmit{f.port, bfdFrame(mac, f.state.MAC, src, peer, p, s.port)})
+	return f.port, bfdFrame(mac, f.state.MAC, src, peer, p, s.port)
+}
+
+// willBFD returns the last will of a session that is Up: its neighbour turns away
+// at once. It has found out by itself after its Detection Time.
+func (r *Router) willBFD(s *bfdSession) (w Will, ok bool) {
+	p, ok := s.machine.LastWill()
+	if !ok {
+		return w, false
+	}
+	port, frame := r.frameBFD(s, &p)
+	life := time.Duration(s.timers.Multiplier) * s.machine.Info().TransmitInterval
+	return Will{Name: "bfd " + s.peer.String(), Port: port, Lifetime: life, Frames: [][]byte{frame}}, frame != nil
 }
 
 // bfdFrame makes the frame: TTL 255 proves that it comes from the link (RFC 5881
@@ -225,7 +245,7 @@ func (r *Router) bfdChanged(now time.Time, s *bfdSession, t bfd.Transition) {
 		r.event(now, Event{Kind: "bfd", Name: name, From: t.From.String(), To: t.To.String(), Reason: t.Reason})
 	}
 	r.gate(s)
-	r.bgp.stale, r.unsettled = true, true
+	r.bgp.stale, r.unsettled, r.willsStale = true, true, true
 }
 
 // failed reports whether the path to the neighbour is broken. A neighbour that has

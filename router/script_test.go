@@ -186,8 +186,19 @@ func (s *script) verifyWills(actions []Action) {
 			s.t.Errorf("%v: %s: the will is not what it would be now", s.now, v.cfg.Name)
 		}
 	}
-	if masters != len(s.router.wills) {
-		s.t.Errorf("%v: %d wills for %d Masters", s.now, len(s.router.wills), masters)
+	up := 0
+	for _, session := range s.router.bfd.list {
+		w, ok := s.router.willBFD(session)
+		if !ok {
+			continue
+		}
+		up++
+		if !slices.EqualFunc(s.router.wills[w.Name], w.Frames, bytes.Equal) {
+			s.t.Errorf("%v: %s: the will is not what it would be now", s.now, w.Name)
+		}
+	}
+	if masters+up != len(s.router.wills) {
+		s.t.Errorf("%v: %d wills for %d Masters and %d BFD sessions", s.now, len(s.router.wills), masters, up)
 	}
 }
 
