@@ -21,7 +21,7 @@ build: ## build/vrouter, one static binary
 
 # These drive programs from outside: the race detector would see nothing of
 # them, and slow down those that measure. They wait more than they work.
-OUTSIDE := ./bench/... ./internal/interop ./internal/planted ./internal/probe ./lab/demo
+OUTSIDE := ./bench/... ./internal/interop ./internal/planted ./internal/probe ./lab/demo ./lab/wan
 
 # One package at a time: some tests measure how long a takeover takes.
 test: ## every test, with the race detector where it can see something and there is a C compiler

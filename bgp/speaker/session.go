@@ -84,9 +84,10 @@ func (s *server) peerChanged(e *apiutil.WatchEventMessage_PeerEvent, _ time.Time
 	s.tell()
 }
 
-// expect notes whose End-of-RIB is to come.
+// expect notes whose End-of-RIB is to come: it is sent to those alone who have
+// said that they know it, by the same capability (RFC 4724 3).
 func (x *session) expect(p *apiutil.PeerState) {
-	x.marks = slices.ContainsFunc(p.RemoteCap, func(c gobgp.ParameterCapabilityInterface) bool {
+	x.marks = x.neighbor.GracefulRestart && slices.ContainsFunc(p.RemoteCap, func(c gobgp.ParameterCapabilityInterface) bool {
 		return c.Code() == gobgp.BGP_CAP_GRACEFUL_RESTART
 	})
 	x.waiting = nil

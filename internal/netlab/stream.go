@@ -177,6 +177,7 @@ type Loss struct {
 	LostOut    uint64        // of the lost, those that did not even arrive
 	Duplicates uint64        // further copies, in either direction
 	Gap        time.Duration // the longest time without service
+	Late       time.Duration // how late a packet was sent at most: the machine stood still
 }
 
 // Loss sums up the packets from a number on, those left out that may still
@@ -196,6 +197,7 @@ func (s *Stream) Loss(from uint64) Loss {
 			break
 		}
 		loss.Sent++
+		loss.Late = max(loss.Late, f.sent-time.Duration(number)*s.interval)
 		loss.Duplicates += uint64(max(f.arrived, 1)-1) + uint64(max(f.back, 1)-1)
 		if f.back > 0 {
 			if gapStart >= 0 {

@@ -1,0 +1,203 @@
+package wan
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"text/template"
+	"time"
+
+	"vrouter/internal/netlab"
+)
+
+// Priorities of the two gateways. Each of a router's sessions with its provider
+// that is down takes off 60.
+const (
+	priority1 = 200
+	priority2 = 150
+)
+
+// gatewayPlan is what a router's configuration is made of.
+type gatewayPlan struct {
+	Name           string
+	Priority       int
+	LAN, Peer, WAN side // own ends, and the other router's on the LAN
+	ISP            side
+	ISPAS          int
+	Socket         string
+	Interval       time.Duration
+}
+
+//go:embed gateway.toml.tmpl
+var gatewayText string
+
+// gateway is one of the two routers.
+type gateway struct {
+	plan    gatewayPlan
+	binary  string
+	config  string
+	host    *netlab.Host
+	process *netlab.Process // nil: it does not run
+}
+
+func newGateway(l *netlab.Lab, binary string, h *netlab.Host, plan gatewayPlan) (*gateway, error) {
+	plan.Socket = filepath.Join(l.Dir, plan.Name+".sock")
+	plan.Interval = interval
+	g := &gateway{plan: plan, binary: binary, host: h, config: filepath.Join(l.Dir, plan.Name+".toml")}
+	return g, fill(g.config, gatewayText, plan)
+}
+
+// fill writes a file from a template.
+func fill(path, text string, data any) error {
+	t, err := template.New(filepath.Base(path)).Parse(text)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	if err := t.Execute(&b, data); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(b.String()), 0o644)
+}
+
+func (g *gateway) start() (err error) {
+	g.process, err = g.host.Start(g.binary, "run", "-c", g.config)
+	return err
+}
+
+// kill kills the router process, whose guardian tells the others; then the
+// guardian ends, so that it does not come back by itself.
+func (g *gateway) kill() error {
+	pid, err := g.routerPID()
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return err
+	}
+	time.Sleep(20 * time.Millisecond) // it has spoken by now, and starts the next one in 80 ms
+	_ = g.process.Stop(stopPatience)  // it may say that its router has died: so it has
+	g.process = nil
+	return nil
+}
+
+const stopPatience = 5 * time.Second
+
+// routerPID returns the pid of the router process among the guardian's children.
+func (g *gateway) routerPID() (int, error) {
+	for _, pid := range g.process.Children() {
+		title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && strings.HasPrefix(string(title), "vrouter: router") {
+			return pid, nil
+		}
+	}
+	return 0, fmt.Errorf("%s has no router process", g.plan.Name)
+}
+
+// show asks the router, and decodes what it says.
+func (g *gateway) show(ctx context.Context, topic string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, g.binary, "show", topic, "--json", "-s", g.plan.Socket).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("%w: %s", err, exit.Stderr)
+	}
+	if err == nil {
+		err = json.Unmarshal(out, into)
+	}
+	if err != nil {
+		return fmt.Errorf("show %s of %s: %w", topic, g.plan.Name, err)
+	}
+	return nil
+}
+
+// isMaster returns nil where the router is master in both families.
+func (g *gateway) isMaster(ctx context.Context) error {
+	var list []struct{ Name, State string }
+	if err := g.show(ctx, "vrrp", &list); err != nil {
+		return err
+	}
+	for _, v := range list {
+		if v.State != "Master" {
+			return fmt.Errorf("%s says of itself as %s: %s, want Master", g.plan.Name, v.Name, v.State)
+		}
+	}
+	return nil
+}
+
+// leadsBy returns nil where the router's default routes lead to the given one's
+// provider: straight there, or by that router.
+func (g *gateway) leadsBy(ctx context.Context, by *gateway) error {
+	wanted := []string{by.plan.ISP.V4.String(), by.plan.ISP.V6.String()}
+	if by != g {
+		wanted = []string{by.plan.LAN.V4.String(), by.plan.LAN.V6.String()}
+	}
+	var list []struct {
+		Prefix   string
+		NextHops []struct{ Via string }
+	}
+	if err := g.show(ctx, "routes", &list); err != nil {
+		return err
+	}
+	for i, prefix := range []string{"0.0.0.0/0", "::/0"} {
+		at := slices.IndexFunc(list, func(r struct {
+			Prefix   string
+			NextHops []struct{ Via string }
+		},
+		) bool {
+			return r.Prefix == prefix
+		})
+		if at < 0 || len(list[at].NextHops) != 1 || list[at].NextHops[0].Via != wanted[i] {
+			return fmt.Errorf("%s does not reach %s by %s", g.plan.Name, prefix, wanted[i])
+		}
+	}
+	return nil
+}
+
+// session is a BGP session of a router, by its neighbour's name.
+type session struct {
+	of   *gateway
+	name string
+}
+
+// providers are a router's sessions with its provider, inside those with the
+// other router.
+func (g *gateway) providers() []session { return []session{{g, "isp4"}, {g, "isp6"}} }
+func (g *gateway) inside() []session    { return []session{{g, "peer4"}, {g, "peer6"}} }
+
+// is returns nil where the session is up and complete, or is not, as wanted.
+func (s session) is(ctx context.Context, up bool) error {
+	var list []struct {
+		Name, State string
+		EndOfRIB    bool `json:"end_of_rib"`
+	}
+	if err := s.of.show(ctx, "bgp", &list); err != nil {
+		return err
+	}
+	for _, one := range list {
+		if one.Name == s.name && (one.State == "Established" && one.EndOfRIB) != up {
+			return fmt.Errorf("the session %s of %s is %s (End-of-RIB: %v)", s.name, s.of.plan.Name, one.State, one.EndOfRIB)
+		}
+	}
+	return nil
+}
+
+// lastWords returns the end of what a process has said.
+func lastWords(of string, p *netlab.Process) string {
+	if p == nil {
+		return ""
+	}
+	const lines = 25
+	all := strings.Split(strings.TrimSpace(p.Output()), "\n")
+	return fmt.Sprintf("\nLOG OF %s (%s)\n\n    %s\n", of, filepath.Base(p.Args[0]),
+		strings.Join(all[max(0, len(all)-lines):], "\n    "))
+}

@@ -1,0 +1,49 @@
+package wan
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"vrouter/internal/netlab"
+)
+
+const ms = time.Millisecond
+
+func lost(packets uint64, gap, late time.Duration) netlab.Loss {
+	return netlab.Loss{Lost: packets, Gap: gap, Late: late}
+}
+
+func TestAStepIsJudgedByTheWorseFamily(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		bound   time.Duration
+		setup   bool
+		v4, v6  netlab.Loss
+		verdict string
+	}{
+		{"nothing lost, nothing may be", 0, false, lost(0, 0, 0), lost(0, 0, 0), "ok"},
+		{"one lost where none may be", 0, false, lost(0, 0, 0), lost(1, ms, 0), "MISSED"},
+		{"within the bound", 250 * ms, false, lost(240, 240*ms, 0), lost(250, 250*ms, 0), "ok"},
+		{"beyond it in IPv6", 250 * ms, false, lost(0, 0, 0), lost(251, 251*ms, 0), "MISSED"},
+		{"a stall of the machine", 0, false, lost(900, 900*ms, stall), lost(0, 0, 0), "the machine stood still for 100 ms"},
+		{"less than a stall", 0, false, lost(900, 900*ms, stall-1), lost(0, 0, 0), "MISSED"},
+		{"a stall that cost nothing", 0, false, lost(0, 0, time.Second), lost(0, 0, 0), "ok"},
+		{"before anything ran", 0, true, lost(3000, 3*time.Second, 0), lost(0, 0, 0), "ok"},
+	} {
+		r := result{step: step{title: test.name, bound: test.bound, setup: test.setup}, loss: [2]netlab.Loss{test.v4, test.v6}}
+		if v := r.verdict(); v != test.verdict {
+			t.Errorf("%s: %q, want %q", test.name, v, test.verdict)
+		}
+		all := report{results: []result{{}, r}}
+		if (all.verdict() != nil) != (test.verdict == "MISSED") {
+			t.Errorf("%s: the whole is %v", test.name, all.verdict())
+		}
+		if (all.unjudged() != "") != strings.HasPrefix(test.verdict, "the machine") {
+			t.Errorf("%s: unjudged %q", test.name, all.unjudged())
+		}
+		if text := all.String(); !test.setup && !strings.Contains(text, test.name) {
+			t.Errorf("%s is not in the table:\n%s", test.name, text)
+		}
+	}
+}
