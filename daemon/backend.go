@@ -67,8 +67,11 @@ func (b *backend) traffic(s *router.InterfaceStatus, number int) {
 	for _, d := range b.senders {
 		tx.Add(d.by(uint16(number)).Stats())
 	}
-	s.RX = router.TrafficStatus{Packets: rx.Frames, Bytes: rx.Bytes, Dropped: rx.Dropped()}
-	s.TX = router.TrafficStatus{Packets: tx.Frames, Bytes: tx.Bytes, Dropped: tx.Dropped()}
+	s.RX = trafficStatus(rx)
+	if s.HostTAP != nil {
+		s.HostTAP.ToHost, s.HostTAP.FromHost = b.local.host.traffic(uint16(number))
+	}
+	s.TX = trafficStatus(tx)
 }
 
 // Routes implements control.Backend. There may be a million: the loop does not
@@ -98,6 +101,7 @@ func (b *backend) Counters(ctx context.Context) (router.CountersStatus, error) {
 		Timers: map[string]router.HistogramStatus{"control_loop_late": b.loop.late.status()},
 	}
 	s.Control["events_not_logged"] = b.loop.driver.notes.lost.Load()
+	s.Control["host_tap_refused"] = b.local.host.refused.Load()
 	hooks := b.loop.driver.hooks.Counts()
 	s.Control["hooks_run"], s.Control["hooks_failed"], s.Control["hooks_dropped"] = hooks.Run, hooks.Failed, hooks.Dropped
 	s.Control["longest_turn_us"] = uint64(b.loop.longest.Load() / 1000)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"reflect"
 	"sync"
@@ -51,6 +52,7 @@ type hostEnd struct {
 	mu    sync.Mutex // guards owner and the TAPs' transmitters
 	owner map[netip.Addr]*hostTAP
 	links map[linkAddress]*hostTAP
+	all   map[uint16]*hostTAP // as taps
 }
 
 // linkAddress is a link-local address, which means something on its link alone.
@@ -206,7 +208,7 @@ func (h *hostEnd) arrange(list []router.HostTAP) {
 // make makes a TAP what it is to be, or notes why it is not.
 func (h *hostEnd) make(t *hostTAP) {
 	cfg := hosttap.Config{
-		Device: t.want.Device, MAC: t.want.MAC, MTU: t.want.MTU, Addresses: t.want.Addresses,
+		Device: t.want.Device, MAC: t.want.MAC, MTU: t.want.MTU, Addresses: t.want.Addresses, Carrier: t.want.Up,
 		Default4: t.want.Default4, Default6: t.want.Default6,
 	}
 	for _, r := range t.want.Routes {
@@ -279,7 +281,7 @@ func (h *hostEnd) assign() {
 		}
 	}
 	h.mu.Lock()
-	h.owner, h.links = owner, links
+	h.owner, h.links, h.all = owner, links, maps.Clone(h.taps)
 	h.mu.Unlock()
 }
 
@@ -294,6 +296,21 @@ func (h *hostEnd) device(number uint16) (name string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// traffic returns what went to the kernel on the TAP of a port, and what came
+// from it, since the TAP was made.
+func (h *hostEnd) traffic(number uint16) (to, from router.TrafficStatus) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t := h.all[number]; t != nil && t.tap != nil {
+		to, from = trafficStatus(t.tap.Transmitter().Stats()), trafficStatus(t.tap.Receiver().Stats())
+	}
+	return to, from
+}
+
+func trafficStatus(s port.Stats) router.TrafficStatus {
+	return router.TrafficStatus{Packets: s.Frames, Bytes: s.Bytes, Dropped: s.Dropped()}
 }
 
 // toKernel hands a frame that came in by a port to the kernel, where its

@@ -141,7 +141,7 @@ func describeSpeak(a Speak) string {
 }
 
 func describeTAP(h *HostTAP) string {
-	text := fmt.Sprintf("host %s %s mtu %d:", h.Device, h.MAC, h.MTU)
+	text := fmt.Sprintf("host %s %s %s mtu %d:", h.Device, upDown(h.Up), h.MAC, h.MTU)
 	for _, a := range h.Addresses {
 		text += " " + a.String()
 	}

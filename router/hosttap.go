@@ -18,6 +18,7 @@ type HostTAP struct {
 	Device    string         // the TAP's name
 	MAC       packet.MAC     // the port's
 	MTU       int            // the port's
+	Up        bool           // the port is: so the kernel's daemons see a link that is cut
 	Addresses []netip.Prefix // not masked; the link-local one among them
 	// Default4 and Default6 say that here goes what the host sends to where it has
 	// no other route: of all TAPs the one of the interface that the router's own
@@ -61,6 +62,10 @@ type HostTAPStatus struct {
 	Device  string `json:"device"`
 	Up      bool   `json:"up"`
 	Problem string `json:"problem,omitempty"` // why it is not up
+	// What the router has handed to the kernel, and what that has sent on the TAP.
+	// The driver fills them in.
+	ToHost   TrafficStatus `json:"to_host"`
+	FromHost TrafficStatus `json:"from_host"`
 }
 
 // tapStatus returns the state of an interface's host TAP, nil where it is to
@@ -162,7 +167,7 @@ func (r *Router) hostTAPs() (list []HostTAP) {
 			continue // none, or the device was never seen
 		}
 		t := HostTAP{
-			Port: f.port, Device: f.kernelDevice(), MAC: f.state.MAC, MTU: f.state.MTU,
+			Port: f.port, Device: f.kernelDevice(), MAC: f.state.MAC, MTU: f.state.MTU, Up: f.state.Up,
 			Default4: r.host.default4 == int(f.port), Default6: r.host.default6 == int(f.port),
 		}
 		for _, p := range f.addresses {

@@ -125,6 +125,9 @@ func (s *server) hop(p *apiutil.Path) netip.Addr {
 		}
 	}
 	hop = hop.Unmap()
+	if !linkLocal.IsValid() && p.PeerAddress.Zone() != "" { // a session of the link: who names nobody means itself
+		linkLocal = p.PeerAddress.WithZone("")
+	}
 	if (!hop.IsValid() || hop.IsUnspecified()) && linkLocal.IsValid() {
 		hop = linkLocal
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -77,6 +78,13 @@ func interfaceNotes(n *router.InterfaceStatus) (notes []cell) {
 			from = "from " + joined(n.RA.From, " ")
 		}
 		notes = append(notes, text(fmt.Sprintf("router advertisements %s; %s sent", from, count(n.RA.Sent))))
+	}
+	if h := n.HostTAP; h != nil {
+		state := text(fmt.Sprintf("the host's, on %s: %s packets to it, %s from it", h.Device, count(h.ToHost.Packets), count(h.FromHost.Packets)))
+		if !h.Up {
+			state = cell{fmt.Sprintf("not the host's: %s: %s", h.Device, cmp.Or(h.Problem, "it is not there yet")), bad}
+		}
+		notes = append(notes, state)
 	}
 	if n.RX.Dropped > 0 || n.TX.Dropped > 0 {
 		notes = append(notes, cell{

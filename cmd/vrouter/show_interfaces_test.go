@@ -25,3 +25,19 @@ func TestInterfaceNotesTellOfRouterAdvertisements(t *testing.T) {
 		}
 	}
 }
+
+// What it says of a host TAP.
+func TestInterfaceNotesTellOfTheHostTAP(t *testing.T) {
+	for want, tap := range map[string]*router.HostTAPStatus{
+		"the host's, on vr-wan: 1234 packets to it, 5 from it": {
+			Device: "vr-wan", Up: true, ToHost: router.TrafficStatus{Packets: 1234}, FromHost: router.TrafficStatus{Packets: 5},
+		},
+		"not the host's: vr-wan: it is not there yet":  {Device: "vr-wan"},
+		"not the host's: vr-wan: no file /dev/net/tun": {Device: "vr-wan", Problem: "no file /dev/net/tun"},
+	} {
+		notes := interfaceNotes(&router.InterfaceStatus{HostTAP: tap})
+		if len(notes) != 1 || notes[0].text != want {
+			t.Errorf("got %q, want %q", notes, want)
+		}
+	}
+}

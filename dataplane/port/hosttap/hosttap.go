@@ -19,6 +19,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"vrouter/dataplane/port"
 	"vrouter/dataplane/port/kernel"
@@ -32,6 +33,9 @@ type Config struct {
 	MAC       packet.MAC // of the interface
 	MTU       int        // of the interface
 	Addresses []netip.Prefix
+	// Carrier says that the interface is up: daemons see it go down. The addresses
+	// go on being reached by other interfaces.
+	Carrier bool
 	// Default4 and Default6 say that the host's default route of last resort leads
 	// here: one that any other goes before.
 	Default4, Default6 bool
@@ -125,6 +129,9 @@ func (t *TAP) Set(cfg Config) error {
 	if s.Index != t.index { // with the device all that was on it has gone
 		t.index, t.routes = s.Index, nil
 	}
+	if err := t.elsewhere(cfg.Addresses); err != nil {
+		return err
+	}
 	if err := t.setLink(cfg); err != nil {
 		return err
 	}
@@ -156,6 +163,33 @@ func (t *TAP) setLink(cfg Config) error {
 	}
 	if err := t.handle.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set up: %w", err)
+	}
+	if has := a.RawFlags&unix.IFF_LOWER_UP != 0; has != cfg.Carrier || a.RawFlags&unix.IFF_UP == 0 {
+		if err := t.port.SetCarrier(cfg.Carrier); err != nil && !cfg.Carrier {
+			t.log.Debug("the host sees a link that is down as up", "error", err) // before Linux 5.0
+		}
+	}
+	return nil
+}
+
+// elsewhere returns an error where an address is on another device of the host,
+// too: that device's route to the link would be the first.
+func (t *TAP) elsewhere(addresses []netip.Prefix) error {
+	all, err := t.handle.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("look at the host's addresses: %w", err)
+	}
+	for i := range all {
+		p := prefixOf(&all[i])
+		own := slices.ContainsFunc(addresses, func(a netip.Prefix) bool { return a.Addr() == p.Addr() })
+		if all[i].LinkIndex == t.index || !own || p.Addr().IsLinkLocalUnicast() || p.IsSingleIP() {
+			continue
+		}
+		name := fmt.Sprint("number ", all[i].LinkIndex)
+		if link, err := t.handle.LinkByIndex(all[i].LinkIndex); err == nil {
+			name = link.Attrs().Name
+		}
+		return fmt.Errorf("the kernel has address %s on device %s, too, by which the host's packets would go: remove it there (ip address del %s dev %s, and from what configures it)", p.Addr(), name, p, name)
 	}
 	return nil
 }

@@ -28,6 +28,8 @@ var settings = []setting{
 	{"ipv4", "rp_filter", "2", "the kernel may drop packets that come by another interface than the way back leads to"},
 	{"ipv4", "accept_redirects", "0", ""},
 	{"ipv4", "promote_secondaries", "1", ""},
+	{"ipv4", "ignore_routes_with_linkdown", "1", ""}, // another TAP's take over
+	{"ipv6", "ignore_routes_with_linkdown", "1", ""},
 	{"ipv6", "disable_ipv6", "0", "the kernel has no IPv6 addresses on the TAP"},
 	{"ipv6", "forwarding", "0", "the kernel may forward what comes by the TAP"},
 	{"ipv6", "accept_ra", "0", ""},

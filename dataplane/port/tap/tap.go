@@ -281,6 +281,23 @@ func (p *Port) join(link *kernel.Link) error {
 	return nil
 }
 
+// SetCarrier has the kernel see a cable in the device, or none.
+func (p *Port) SetCarrier(on bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.index == 0 || p.closed {
+		return os.ErrClosed
+	}
+	value := 0
+	if on {
+		value = 1
+	}
+	if err := unix.IoctlSetPointerInt(p.fds[0], unix.TUNSETCARRIER, value); err != nil {
+		return fmt.Errorf("TUNSETCARRIER: %w", err)
+	}
+	return nil
+}
+
 // countLost returns how many frames found no room in the device's queues since
 // it was called before.
 func (p *Port) countLost() int {
