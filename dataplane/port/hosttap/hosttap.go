@@ -158,11 +158,15 @@ func (t *TAP) setLink(cfg Config) error {
 			return fmt.Errorf("set MTU %d: %w", cfg.MTU, err)
 		}
 	}
-	if err := t.handle.LinkSetARPOff(link); err != nil {
-		return fmt.Errorf("switch ARP off: %w", err)
+	if a.RawFlags&unix.IFF_NOARP == 0 {
+		if err := t.handle.LinkSetARPOff(link); err != nil {
+			return fmt.Errorf("switch ARP off: %w", err)
+		}
 	}
-	if err := t.handle.LinkSetUp(link); err != nil {
-		return fmt.Errorf("set up: %w", err)
+	if a.RawFlags&unix.IFF_UP == 0 {
+		if err := t.handle.LinkSetUp(link); err != nil {
+			return fmt.Errorf("set up: %w", err)
+		}
 	}
 	if has := a.RawFlags&unix.IFF_LOWER_UP != 0; has != cfg.Carrier || a.RawFlags&unix.IFF_UP == 0 {
 		if err := t.port.SetCarrier(cfg.Carrier); err != nil && !cfg.Carrier {

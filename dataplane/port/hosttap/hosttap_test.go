@@ -197,6 +197,76 @@ func TestSetPutsRightWhatOthersHaveChanged(t *testing.T) {
 	wants(t, "the way out", ip(t, ns, "route", "get", "192.0.2.99", "from", "203.0.113.2"), "dev vr-wan")
 }
 
+// Where everything is as it is to be nothing is said to those who follow the
+// kernel.
+func TestAReviewIsSilent(t *testing.T) {
+	need(t)
+	ns := nstest.New(t)
+	cfg := wan()
+	cfg.Default4, cfg.Default6 = true, true
+	cfg.Routes = []Route{{To: netip.MustParseAddr("198.51.100.9")}}
+	tap := open(t, ns, cfg)
+	defer closeTAP(t, ns, tap)
+	time.Sleep(100 * time.Millisecond) // what the kernel says of the device is said
+	var fd int
+	err := ns.Do(func() (err error) {
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		return unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR |
+			unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE | 1<<(unix.RTNLGRP_IPV4_RULE-1) | 1<<(unix.RTNLGRP_IPV6_RULE-1)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for range 3 {
+		set(t, ns, tap, cfg)
+	}
+	heard := make([]byte, 1<<16)
+	if n, _, err := unix.Recvfrom(fd, heard, 0); err == nil {
+		t.Errorf("the kernel tells of a change: % x", heard[:n])
+	}
+}
+
+// A container whose /proc/sys is read-only has its TAP all the same, and is told
+// what to set.
+func TestSysctlsThatCannotBeSetAreTold(t *testing.T) {
+	need(t)
+	ns := nstest.New(t)
+	var log strings.Builder
+	var tap *TAP
+	err := ns.Do(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil { // of this thread, which ends with the function
+			return err
+		}
+		if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return err
+		}
+		if err := unix.Mount("/proc/sys", "/proc/sys", "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+		if err := unix.Mount("", "/proc/sys", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+			return err
+		}
+		var err error
+		if tap, err = Open(wan(), slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+			return err
+		}
+		return tap.Set(wan())
+	})
+	if tap == nil {
+		t.Skip(err)
+	}
+	defer closeTAP(t, ns, tap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants(t, "log", log.String(), "net.ipv4.conf.vr-wan.rp_filter=2 (read-only file system)", "from outside")
+	wants(t, "addresses", ip(t, ns, "address", "show", "dev", "vr-wan"), "203.0.113.2/24", "2001:db8:2::2/64")
+}
+
 // A device that somebody deletes is made again, and has another number.
 func TestADeletedTAPComesBack(t *testing.T) {
 	need(t)

@@ -183,7 +183,8 @@ func (t *TAP) setRoutes(cfg *Config) error {
 		}
 	}
 	for i := range want {
-		if err := t.handle.RouteReplace(&want[i]); err != nil {
+		// Not replaced: who follows the kernel's routes would hear of it each time.
+		if err := t.handle.RouteAdd(&want[i]); err != nil && !errors.Is(err, unix.EEXIST) {
 			errs = append(errs, fmt.Errorf("route to %s: %w", want[i].Dst, err))
 		}
 	}
