@@ -350,7 +350,7 @@ func (h *hostEnd) fromKernel(t *hostTAP) {
 	h.sender.begin()
 	for i := range h.batch[:n] {
 		f := &h.batch[i]
-		if !dataplane.FromHost(f.Data) {
+		if !goesOut(f.Data) {
 			h.refused.Add(1)
 			continue
 		}
@@ -360,6 +360,13 @@ func (h *hostEnd) fromKernel(t *hostTAP) {
 		}
 		h.sender.settle(t.want.Port, f, v, true)
 	}
+}
+
+// goesOut reports whether a frame of the kernel's is for others: the addresses
+// that the router has to the host are nobody's outside.
+func goesOut(frame []byte) bool {
+	dst, _ := dataplane.Destination(frame)
+	return dataplane.FromHost(frame) && dst != hosttap.Gateway4 && dst != hosttap.Gateway6
 }
 
 // refuse tells the kernel by an ICMP error that a packet of its does not go out.

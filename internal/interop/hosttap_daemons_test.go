@@ -84,11 +84,13 @@ func TestBIRDOnTheRoutersHost(t *testing.T) {
 			t.Errorf("%s: %s", name, out)
 		}
 	}
-	out, err := b.ask("show", "bfd", "sessions")
-	must(t, err)
-	if strings.Count(out, "Up") != 2 {
-		t.Errorf("BFD: %s", out)
-	}
+	waitFor(t, patience, "both BFD sessions are up", func() error {
+		out, err := b.ask("show", "bfd", "sessions")
+		if err == nil && strings.Count(out, "Up") != 2 {
+			err = fmt.Errorf("%s", out)
+		}
+		return err
+	})
 	if out, err := v.show("routes"); err != nil || strings.Contains(string(out), `"protocol": "118"`) {
 		t.Errorf("the router has taken its own routes of the host over: %v %s", err, out)
 	}

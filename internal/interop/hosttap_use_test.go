@@ -236,6 +236,8 @@ func TestNothingOfTheKernelIsHeardOnTheWire(t *testing.T) {
 		}
 	}
 	_, _ = r.run(v.host, "ping", "-c", "2", "-W", "1", "192.0.2.99")
+	_, _ = r.run(v.host, "ping", "-c", "1", "-W", "1", "169.254.118.114")
+	_, _ = r.run(v.host, "ping", "-c", "1", "-W", "1", "fe80::7672%vr-lan")
 	_, _ = r.run(v.host, "ping", "-c", "2", "-W", "1", "2001:db8:1::99")
 	// What was changed by hand is put right.
 	waitFor(t, 2*patience, "the host's addresses are the router's again", func() error {
