@@ -24,6 +24,30 @@ type Route struct {
 	// is no route any more. A link-local one has the name of an interface of the
 	// router as its zone.
 	Hops []netip.Addr
+	// From are the neighbours that Hops are from, in their order, by NeighborID;
+	// nil: not told.
+	From []uint32
+	// Spare is what the next best paths say: for as long as none of Hops can be
+	// used and BGP has not chosen anew.
+	Spare Spare
+}
+
+// Spare is the route to a prefix for want of the best one; without Hops there
+// is none. Its fields are as those of Route.
+type Spare struct {
+	External bool
+	Hops     []netip.Addr
+	From     []uint32
+}
+
+// NeighborID tells a neighbour by a number, the same in both processes and
+// never 0, from its name (FNV-1a).
+func NeighborID(name string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(name) {
+		h = (h ^ uint32(name[i])) * 16777619
+	}
+	return max(h, 1)
 }
 
 // Setup is all that the BGP process needs to know.

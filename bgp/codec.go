@@ -34,6 +34,7 @@ const (
 	RoutesMax = 512 // routes
 	HopsMax   = 32  // of one route
 	zoneMax   = 63  // bytes: an interface's name
+	hopsUsual = 2 * RoutesMax
 )
 
 // ErrMessage says that a message is none that this package makes: whoever gets
@@ -74,12 +75,16 @@ func ParseNumbered(body []byte) (number uint32, rest []byte, err error) {
 	return binary.BigEndian.Uint32(body), body[4:], nil
 }
 
-// Flags of a route and of a hop.
+// Flags of a route, and of a list of hops.
 const (
 	flagIPv6     = 1 << 0
-	flagExternal = 1 << 1
-	flagZone     = 1 << 1 // of a hop
+	flagExternal = 1 << 1 // of a list, too
+	flagFrom     = 1 << 2 // of a list, too: each hop is followed by who it is from
+	flagSpare    = 1 << 3 // a second list follows
 )
+
+// Flags of a hop.
+const flagZone = 1 << 1 // and flagIPv6
 
 // AppendRoutes appends a whole message of at most RoutesMax routes; hops beyond
 // HopsMax are left out.
@@ -94,40 +99,71 @@ func AppendRoutes(b []byte, routes []Route) []byte {
 }
 
 // appendRoute writes flags, prefix length, number of hops, the prefix' bytes as
-// far as its length goes, and the hops.
+// far as its length goes, and the hops; then those of the spare route, if there
+// is one, after flags and number of their own.
 func appendRoute(b []byte, r *Route) []byte {
-	var flags byte
+	flags := listFlags(r.External, r.From)
 	if r.Prefix.Addr().Is6() {
 		flags |= flagIPv6
 	}
-	if r.External {
+	if len(r.Spare.Hops) > 0 {
+		flags |= flagSpare
+	}
+	b = append(b, flags, byte(r.Prefix.Bits()), byte(min(len(r.Hops), HopsMax)))
+	whole := r.Prefix.Addr().As16()
+	from := 0
+	if r.Prefix.Addr().Is4() {
+		from = 12
+	}
+	b = append(b, whole[from:from+(r.Prefix.Bits()+7)/8]...)
+	b = appendHops(b, r.Hops, r.From)
+	if s := &r.Spare; len(s.Hops) > 0 {
+		b = append(b, listFlags(s.External, s.From), byte(min(len(s.Hops), HopsMax)))
+		b = appendHops(b, s.Hops, s.From)
+	}
+	return b
+}
+
+func listFlags(external bool, from []uint32) (flags byte) {
+	if external {
 		flags |= flagExternal
 	}
-	hops := r.Hops[:min(len(r.Hops), HopsMax)]
-	b = append(b, flags, byte(r.Prefix.Bits()), byte(len(hops)))
-	b = append(b, r.Prefix.Addr().AsSlice()[:(r.Prefix.Bits()+7)/8]...)
-	for _, h := range hops {
-		var flags byte
-		if h.Is6() {
-			flags |= flagIPv6
-		}
-		zone := h.Zone()
-		if zone != "" {
-			flags |= flagZone
-		}
-		b = append(append(b, flags), h.AsSlice()...)
-		if zone != "" {
-			zone = zone[:min(len(zone), zoneMax)]
-			b = append(append(b, byte(len(zone))), zone...)
+	if len(from) > 0 {
+		flags |= flagFrom
+	}
+	return flags
+}
+
+// appendHops writes hops, with who each is from where that is told: from is as
+// long as hops, or empty.
+func appendHops(b []byte, hops []netip.Addr, from []uint32) []byte {
+	for i, h := range hops[:min(len(hops), HopsMax)] {
+		b = appendHop(b, h)
+		if len(from) > 0 {
+			b = binary.BigEndian.AppendUint32(b, from[i])
 		}
 	}
 	return b
 }
 
+func appendHop(b []byte, h netip.Addr) []byte {
+	if h.Is4() {
+		four := h.As4()
+		return append(append(b, 0), four[:]...)
+	}
+	six, zone := h.As16(), h.Zone()
+	if zone == "" {
+		return append(append(b, flagIPv6), six[:]...)
+	}
+	zone = zone[:min(len(zone), zoneMax)]
+	b = append(append(b, flagIPv6|flagZone), six[:]...)
+	return append(append(b, byte(len(zone))), zone...)
+}
+
 // ParseRoutes decodes the body of a message of routes, appending to routes. It
 // refuses what AppendRoutes would not have made.
 func ParseRoutes(body []byte, routes []Route) ([]Route, error) {
-	r := reader{rest: body}
+	r := reader{rest: body, allHops: make([]netip.Addr, 0, hopsUsual), allFrom: make([]uint32, 0, hopsUsual)}
 	for n := 0; len(r.rest) > 0; n++ {
 		route := r.route()
 		if r.bad || n == RoutesMax {
@@ -142,6 +178,10 @@ func ParseRoutes(body []byte, routes []Route) ([]Route, error) {
 type reader struct {
 	rest []byte
 	bad  bool
+	// Where the hops of all routes are: one room for them all instead of one for
+	// each route.
+	allHops []netip.Addr
+	allFrom []uint32
 }
 
 func (r *reader) take(n int) []byte {
@@ -167,7 +207,7 @@ func (r *reader) route() Route {
 	if flags&flagIPv6 != 0 {
 		longest = 128
 	}
-	if flags&^(flagIPv6|flagExternal) != 0 || bits > longest || hops > HopsMax {
+	if flags&^(flagIPv6|flagExternal|flagFrom|flagSpare) != 0 || bits > longest || hops > HopsMax {
 		r.bad = true
 		return Route{}
 	}
@@ -178,10 +218,49 @@ func (r *reader) route() Route {
 	if route.Prefix != route.Prefix.Masked() || addr.Is4In6() {
 		r.bad = true
 	}
-	for range hops {
-		route.Hops = append(route.Hops, r.hop())
+	route.Hops, route.From = r.hops(hops, flags)
+	if flags&flagSpare != 0 {
+		route.Spare = r.spare()
 	}
 	return route
+}
+
+func (r *reader) spare() Spare {
+	flags, hops := r.byte(), int(r.byte())
+	if flags&^(flagExternal|flagFrom) != 0 || hops == 0 || hops > HopsMax {
+		r.bad = true
+		return Spare{}
+	}
+	s := Spare{External: flags&flagExternal != 0}
+	s.Hops, s.From = r.hops(hops, flags)
+	return s
+}
+
+// hops reads so many hops, and who they are from where the flags say so.
+func (r *reader) hops(n int, flags byte) (hops []netip.Addr, from []uint32) {
+	if flags&flagFrom != 0 && n == 0 {
+		r.bad = true
+	}
+	hopsBegin, fromBegin := len(r.allHops), len(r.allFrom)
+	for range n {
+		if r.bad {
+			return nil, nil
+		}
+		r.allHops = append(r.allHops, r.hop())
+		if flags&flagFrom != 0 {
+			if b := r.take(4); b != nil {
+				r.allFrom = append(r.allFrom, binary.BigEndian.Uint32(b))
+			}
+		}
+	}
+	// What is appended later goes behind, or elsewhere: these stay as they are.
+	if n > 0 {
+		hops = r.allHops[hopsBegin:len(r.allHops):len(r.allHops)]
+	}
+	if len(r.allFrom) > fromBegin {
+		from = r.allFrom[fromBegin:len(r.allFrom):len(r.allFrom)]
+	}
+	return hops, from
 }
 
 func (r *reader) hop() netip.Addr {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -23,6 +24,48 @@ var samples = []Route{
 	route("::/0", true, "2001:db8::1"),
 	route("2001:db8:8000::/33", true, "fe80::1%wan", "2001:db8::2"),
 	route("10.0.0.0/7", true, "2001:db8::1"),
+	told(route("198.51.100.0/24", true, "203.0.113.1", "203.0.113.5"), 7, 0xffffffff),
+	spared(route("198.51.100.0/25", true, "203.0.113.1"), false, "2001:db8::7"),
+	spared(route("2001:db8:7::/48", false), true, "fe80::1%wan", "203.0.113.9"),
+	spared(told(route("192.0.2.0/24", false, "203.0.113.1"), 9), true, "203.0.113.2"),
+}
+
+// told has the hops come from neighbours.
+func told(r Route, from ...uint32) Route {
+	r.From = from
+	return r
+}
+
+// spared adds a spare route, from neighbour 5.
+func spared(r Route, external bool, hops ...string) Route {
+	r.Spare = Spare{External: external, From: slices.Repeat([]uint32{5}, len(hops))}
+	for _, h := range hops {
+		r.Spare.Hops = append(r.Spare.Hops, netip.MustParseAddr(h))
+	}
+	return r
+}
+
+func TestSpareRoutesByteByByte(t *testing.T) {
+	want := "" +
+		"0000001b" + "01" +
+		"0e" + "18" + "01" + // external IPv4, who it is from, a spare; /24, one hop
+		"c00002" +
+		"00" + "cb007101" + "00000009" + // 203.0.113.1 from 9
+		"04" + "01" + // the spare: internal, who it is from, one hop
+		"00" + "cb007102" + "00000005"
+	got := AppendRoutes(nil, []Route{spared(told(route("192.0.2.0/24", true, "203.0.113.1"), 9), false, "203.0.113.2")})
+	if hex.EncodeToString(got) != want {
+		t.Errorf("got  %x\nwant %s", got, want)
+	}
+}
+
+// The number of a neighbour is the same in every process and for ever: FNV-1a.
+func TestNumbersOfNeighbors(t *testing.T) {
+	for name, want := range map[string]uint32{"": 0x811c9dc5, "a": 0xe40c292c, "foobar": 0xbf9cf968} {
+		if got := NeighborID(name); got != want {
+			t.Errorf("%q: %#x, want %#x", name, got, want)
+		}
+	}
 }
 
 func TestRoutesByteByByte(t *testing.T) {
@@ -56,7 +99,13 @@ func TestRoutesComeBackAsTheyWere(t *testing.T) {
 func TestMalformedRoutesAreRefused(t *testing.T) {
 	for what, text := range map[string]string{
 		"half a route":        "0208",
-		"unknown flag":        "04000000",
+		"unknown flag":        "10000000",
+		"from, of no hop":     "06080000" + "0a",
+		"half a from":         "060801" + "0a" + "00cb007101" + "0000",
+		"spare missing":       "0a0800" + "0a",
+		"spare without a hop": "0a0800" + "0a" + "0200",
+		"spare's flag":        "0a0800" + "0a" + "0801" + "00cb007101",
+		"spare's hops":        "0a0800" + "0a" + "0221",
 		"length beyond IPv4":  "022100c0000200",
 		"length beyond IPv6":  "038100",
 		"host bits in a byte": "020700" + "0b",

@@ -69,6 +69,9 @@ func (t *Table) choice(candidates []candidate) *choice {
 	for i := range c.candidates {
 		g := c.candidates[i].group
 		g.refs++
+		if c.candidates[i].spare() {
+			g.spares++
+		}
 		g.choices[c] = true
 	}
 	t.dirty[c] = true
@@ -88,6 +91,9 @@ func (t *Table) forget(c *choice) {
 	for i := range c.candidates {
 		g := c.candidates[i].group
 		delete(g.choices, c)
+		if c.candidates[i].spare() {
+			g.spares--
+		}
 		t.release(g)
 	}
 }

@@ -23,6 +23,7 @@ type group struct {
 	choices  map[*choice]bool // that have it among their candidates
 	refs     int              // candidates of those
 	selected int              // choices that have chosen it
+	spares   int              // choices that have it for want of a better one
 	live     bool             // can be used now
 	content  fib.Group
 }
@@ -41,10 +42,11 @@ func canonical(vias []Via) []Via {
 		}
 	}
 	slices.SortFunc(vias, func(a, b Via) int {
-		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), compareBool(a.HasPort, b.HasPort), compareBool(b.Recursive, a.Recursive))
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), compareBool(a.HasPort, b.HasPort),
+			cmp.Compare(a.From, b.From), compareBool(b.Recursive, a.Recursive))
 	})
 	vias = slices.CompactFunc(vias, func(a, b Via) bool { // once, and Recursive where it may be
-		return a.Addr == b.Addr && a.Port == b.Port && a.HasPort == b.HasPort
+		return a.Addr == b.Addr && a.Port == b.Port && a.HasPort == b.HasPort && a.From == b.From
 	})
 	return vias[:min(len(vias), fib.MaxHops)]
 }
@@ -73,7 +75,7 @@ func viasKey(b []byte, vias []Via) []byte {
 		if v.Recursive {
 			flags |= 2
 		}
-		b = append(b, flags)
+		b = binary.BigEndian.AppendUint32(append(b, flags), v.From)
 	}
 	return b
 }
@@ -130,7 +132,7 @@ func (t *Table) refresh(g *group) bool {
 				t.recursive[g] = true
 			}
 		}
-		if t.recursive[g] {
+		if t.recursive[g] || len(hops) > 1 {
 			hops = distinct(hops)
 		}
 		t.setHops(g, hops)

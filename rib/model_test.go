@@ -21,6 +21,7 @@ type model struct {
 	virtual  map[Neighbor]bool
 	routes   map[string]Route // by prefix, source, metric
 	resolved map[Neighbor]packet.MAC
+	silent   map[uint32]bool // Via.From
 }
 
 func (m *model) ours(a netip.Addr) bool {
@@ -54,7 +55,7 @@ func (m *model) hops(r Route) (all []Neighbor) {
 // the prefixes of the routes that lead here.
 func (m *model) reach(v Via, passed []netip.Prefix) (all []Neighbor, ok bool) {
 	a := v.Addr
-	if m.ours(a) {
+	if m.ours(a) || m.silent[v.From] {
 		return nil, false
 	}
 	best, port := -1, 0
@@ -161,7 +162,14 @@ func (m *model) answer(a netip.Addr) string {
 func (m *model) step(r *rand.Rand, t *Table) string {
 	port := uint16(r.IntN(3))
 	host := func() netip.Addr { return netip.AddrFrom4([4]byte{10, byte(r.IntN(3)), 0, byte(r.IntN(8))}) }
-	switch r.IntN(9) {
+	switch r.IntN(11) {
+	case 9:
+		from := uint32(1 + r.IntN(2))
+		m.silent[from] = r.IntN(2) == 0
+		t.SetSilent(from, m.silent[from])
+		return fmt.Sprint("silent ", from, m.silent[from])
+	case 10:
+		return m.learn(r, t, host)
 	case 0:
 		m.up[port] = r.IntN(3) > 0
 		t.SetPort(port, m.up[port])
@@ -212,11 +220,32 @@ func (m *model) step(r *rand.Rand, t *Table) string {
 		route.Type = Unicast
 	}
 	for range 1 + r.IntN(3) {
-		route.Via = append(route.Via, Via{Addr: host(), Recursive: r.IntN(4) == 0})
+		route.Via = append(route.Via, Via{Addr: host(), Recursive: r.IntN(4) == 0, From: uint32(r.IntN(3))})
 	}
 	m.routes[fmt.Sprint(route.Prefix, route.Source, route.Metric)] = route
 	t.Add(route)
 	return fmt.Sprint("add ", route)
+}
+
+// learn has BGP tell of a prefix, with a spare route or without.
+func (m *model) learn(r *rand.Rand, t *Table, host func() netip.Addr) string {
+	prefix := netip.PrefixFrom(host(), []int{0, 8, 16, 24, 29, 32}[r.IntN(6)]).Masked()
+	maps.DeleteFunc(m.routes, func(_ string, o Route) bool {
+		return (o.Source == BGP || o.Source == InternalBGP) && o.Prefix == prefix
+	})
+	var routes [2]Route
+	for i := range routes {
+		routes[i].Source = []Source{BGP, InternalBGP}[r.IntN(2)]
+		for range r.IntN(3) {
+			routes[i].Via = append(routes[i].Via, Via{Addr: host(), Recursive: r.IntN(4) == 0, From: uint32(r.IntN(3))})
+		}
+		if o := routes[i]; len(o.Via) > 0 {
+			o.Prefix, o.Metric = prefix, uint32(i)
+			m.routes[fmt.Sprint(prefix, o.Source, i)] = o
+		}
+	}
+	t.Learn(prefix, routes[0], routes[1])
+	return fmt.Sprint("learn ", prefix, routes)
 }
 
 // All that a published snapshot says is what the model says, after any
@@ -224,7 +253,7 @@ func (m *model) step(r *rand.Rand, t *Table) string {
 func TestSnapshotsAreThoseOfTheModel(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 7))
-		m := &model{own: map[address]bool{}, virtual: map[Neighbor]bool{}, routes: map[string]Route{}, resolved: map[Neighbor]packet.MAC{}}
+		m := &model{own: map[address]bool{}, virtual: map[Neighbor]bool{}, routes: map[string]Route{}, resolved: map[Neighbor]packet.MAC{}, silent: map[uint32]bool{}}
 		tab := New()
 		var history []string
 		var older *fib.Snapshot
@@ -281,6 +310,24 @@ func (m *model) check(t *testing.T, tab *Table, s *fib.Snapshot) {
 			t.Fatalf("group %+v", g)
 		}
 	}
+	learned, spare := map[netip.Prefix]bool{}, map[netip.Prefix]bool{}
+	for _, r := range m.routes {
+		if r.Source != BGP && r.Source != InternalBGP {
+			continue
+		}
+		learned[r.Prefix] = true
+		if r.Metric == spareMetric {
+			spare[r.Prefix] = true
+			for _, n := range m.hops(r) {
+				if r.Type == Unicast {
+					needed[n] = true
+				}
+			}
+		}
+	}
+	if l, n := tab.Learned(); l != len(learned) || n != len(spare) {
+		t.Fatalf("%d learned, %d of them with a spare route; want %d, %d", l, n, len(learned), len(spare))
+	}
 	got := tab.NextHops()
 	for _, n := range got {
 		if !needed[n] {
@@ -311,7 +358,7 @@ func (m *model) check(t *testing.T, tab *Table, s *fib.Snapshot) {
 // counted right, and none is left that nobody has.
 func (m *model) checkShared(t *testing.T, tab *Table) {
 	t.Helper()
-	prefixes, refs, selected := map[*choice]int{}, map[*group]int{}, map[*group]int{}
+	prefixes, refs, selected, spares := map[*choice]int{}, map[*group]int{}, map[*group]int{}, map[*group]int{}
 	for _, id := range tab.prefixes.All() {
 		prefixes[tab.byID[id]]++
 	}
@@ -321,6 +368,9 @@ func (m *model) checkShared(t *testing.T, tab *Table) {
 		}
 		for _, o := range c.candidates {
 			refs[o.group]++
+			if o.spare() {
+				spares[o.group]++
+			}
 			if !o.group.choices[c] {
 				t.Fatalf("group %+v does not know its choice %+v", o.group, c)
 			}
@@ -330,7 +380,7 @@ func (m *model) checkShared(t *testing.T, tab *Table) {
 		}
 	}
 	for _, g := range tab.groups {
-		if g.refs <= 0 || g.refs != refs[g] || g.selected != selected[g] || len(g.choices) > g.refs {
+		if g.refs <= 0 || g.refs != refs[g] || g.selected != selected[g] || g.spares != spares[g] || len(g.choices) > g.refs {
 			t.Fatalf("group %+v: %d candidates, chosen %d times", g, refs[g], selected[g])
 		}
 	}

@@ -115,14 +115,15 @@ func (t *Table) OnLink(port uint16, addr netip.Addr) bool {
 	return ok && b.Type == Unicast && len(b.NextHops) == 1 && b.NextHops[0] == NextHop{Port: port, Resolved: true}
 }
 
-// NextHops returns the neighbours that routes in use go through, and which
-// therefore must be kept resolved, sorted by port and address.
+// NextHops returns the neighbours that routes in use go through, or would at once
+// where those of Learn fail, and which therefore must be kept resolved, sorted by
+// port and address.
 func (t *Table) NextHops() []Neighbor {
 	t.settle()
 	var all []Neighbor
 	for n, groups := range t.byNeighbor {
 		for g := range groups {
-			if g.selected > 0 {
+			if g.selected > 0 || g.spares > 0 {
 				all = append(all, n)
 				break
 			}

@@ -38,7 +38,7 @@ type search struct {
 // hopsOf returns the neighbours that a Via leads to; none where it cannot be
 // used. recursive says that a route was needed, or is missing.
 func (t *Table) hopsOf(v Via) (hops []fib.NextHop, recursive bool) {
-	if t.noVia[v.Addr] {
+	if t.noVia[v.Addr] || t.silent[v.From] {
 		return nil, false
 	}
 	if port, direct := t.portOf(v); direct {
@@ -123,7 +123,7 @@ func (s *search) choose(c *choice, a netip.Addr) (found, end bool) {
 
 // follow adds the neighbours of a Via of a route on the way.
 func (s *search) follow(v Via) bool {
-	if s.t.noVia[v.Addr] {
+	if s.t.noVia[v.Addr] || s.t.silent[v.From] {
 		return false
 	}
 	if v.Recursive && !v.HasPort {

@@ -63,6 +63,9 @@ type Via struct {
 	// Recursive allows Addr to be on no link: of neighbours that are reached by
 	// routers between.
 	Recursive bool
+	// From is who has told of it, by a number that the caller gives (0: nobody in
+	// particular): see SetSilent.
+	From uint32
 }
 
 // Route is a candidate route.

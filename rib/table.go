@@ -20,12 +20,15 @@ type Table struct {
 	links     map[uint16]*link
 	connected bart.Table[uint16]  // the connected prefixes in use: where a Via is looked up
 	noVia     map[netip.Addr]bool // own, virtual and broadcast addresses: no Via leads there
+	silent    map[uint32]bool     // see SetSilent
 	stale     bool                // connected, noVia and what is like them are out of date: see settle
 
-	prefixes bart.Table[fib.GroupID] // the choice of each prefix, by number
-	choices  map[string]*choice      // by choiceKey
-	byID     []*choice               // nil: free
-	free     []fib.GroupID
+	prefixes        bart.Table[fib.GroupID] // the choice of each prefix, by number
+	choices         map[string]*choice      // by choiceKey
+	byID            []*choice               // nil: free
+	free            []fib.GroupID
+	learnedPrefixes int // with a candidate of BGP
+	sparePrefixes   int // with one for want of a better one, too
 
 	groups     map[groupKey]*group
 	numbers    uint32                       // of groups that there have been
@@ -62,6 +65,7 @@ func New() *Table {
 		up:         map[uint16]bool{},
 		addresses:  map[address]bool{},
 		virtuals:   map[Neighbor]bool{},
+		silent:     map[uint32]bool{},
 		links:      map[uint16]*link{},
 		choices:    map[string]*choice{},
 		groups:     map[groupKey]*group{},
@@ -82,18 +86,7 @@ func (t *Table) Add(r Route) {
 	}
 	prefix := r.Prefix.Masked()
 	c := candidate{source: r.Source, typ: r.Type, origin: r.Origin, metric: r.Metric, count: 1}
-	switch {
-	case r.Type == Blackhole:
-		c.group = t.group(groupKey{kind: fib.Blackhole}, nil)
-	case r.Type == Unreachable:
-		c.group = t.group(groupKey{kind: fib.Unreachable}, nil)
-	case r.Type == LocalType:
-		c.group = t.group(groupKey{kind: fib.Foreign, vias: elsewhere}, nil)
-	case len(r.Via) == 1 && !r.Via[0].Addr.IsValid():
-		c.group = t.group(groupKey{kind: fib.Connected, port: r.Via[0].Port}, nil)
-	default:
-		c.group = t.gateway(canonical(r.Via))
-	}
+	c.group = t.groupOf(&r)
 	was := t.of(prefix)
 	if was == nil { // nearly all
 		t.give(prefix, nil, []candidate{c})
@@ -107,6 +100,21 @@ func (t *Table) Add(r Route) {
 		list = insert(list, c)
 	}
 	t.give(prefix, was, list)
+}
+
+// groupOf returns the group of a route.
+func (t *Table) groupOf(r *Route) *group {
+	switch {
+	case r.Type == Blackhole:
+		return t.group(groupKey{kind: fib.Blackhole}, nil)
+	case r.Type == Unreachable:
+		return t.group(groupKey{kind: fib.Unreachable}, nil)
+	case r.Type == LocalType:
+		return t.group(groupKey{kind: fib.Foreign, vias: elsewhere}, nil)
+	case len(r.Via) == 1 && !r.Via[0].Addr.IsValid():
+		return t.group(groupKey{kind: fib.Connected, port: r.Via[0].Port}, nil)
+	}
+	return t.gateway(canonical(r.Via))
 }
 
 // Remove removes all candidates of a prefix from a source.
@@ -190,6 +198,8 @@ func (t *Table) give(prefix netip.Prefix, was *choice, list []candidate) {
 	if c == was {
 		return
 	}
+	t.count(was, -1)
+	t.count(c, +1)
 	if c != nil {
 		c.prefixes++
 		t.prefixes.Insert(prefix, c.id)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
-	"slices"
 	"time"
 
 	"vrouter/bgp"
@@ -34,6 +33,7 @@ type speaking struct {
 	connected bool
 	problem   string
 	peers     []*bgpPeer // in the order of the configuration
+	refused   [numRefusals]uint64
 }
 
 // bgpPeer is the session with a neighbour, as last reported.
@@ -44,6 +44,7 @@ type bgpPeer struct {
 	knownBy time.Time // zero: it is known
 	up      bool      // its routes are there
 	grace   time.Time // until then it counts as up although it is not; zero: no
+	lost    bool      // the session is gone for good: BGP is about to withdraw its routes
 }
 
 // rearrangeBGP brings the sessions in step with the configuration.
@@ -66,62 +67,6 @@ func (r *Router) rearrangeBGP(now time.Time) {
 		}
 		r.bgp.peers = append(r.bgp.peers, p)
 	}
-}
-
-// BGPRoutes takes routes that BGP has chosen, at most bgp.RoutesMax.
-func (r *Router) BGPRoutes(now time.Time, routes []bgp.Route) []Action {
-	r.begin(now)
-	if r.cfg.BGP == nil {
-		return r.end(now) // from before the table went
-	}
-	for i := range routes {
-		r.learnBGP(&routes[i])
-	}
-	r.dirty, r.unsettled = true, true
-	r.keepNextHops(now)
-	return r.end(now)
-}
-
-// learnBGP puts one route into the table. What is learned inside the own system
-// is less trusted than what comes from outside (rib.InternalBGP).
-func (r *Router) learnBGP(route *bgp.Route) {
-	source, other := rib.BGP, rib.InternalBGP
-	if !route.External {
-		source, other = other, source
-	}
-	r.table.Remove(other, route.Prefix)
-	via := make([]rib.Via, 0, len(route.Hops))
-	for _, h := range route.Hops {
-		if v, ok := r.bgpVia(h); ok {
-			v.Recursive = !route.External || r.multihop()
-			via = append(via, v)
-		}
-	}
-	if len(via) == 0 {
-		r.table.Remove(source, route.Prefix)
-		return
-	}
-	r.table.Add(rib.Route{Prefix: route.Prefix, Source: source, Via: via})
-}
-
-// multihop reports whether some neighbour of another system is not on a link: the
-// next hops of its routes may be on none either (RFC 4271 5.1.3).
-func (r *Router) multihop() bool {
-	return slices.ContainsFunc(r.cfg.BGP.Neighbors, func(n config.Neighbor) bool { return n.Multihop > 1 })
-}
-
-// bgpVia turns a next hop into what the table knows: the zone of a link-local
-// one is the name of an interface.
-func (r *Router) bgpVia(hop netip.Addr) (rib.Via, bool) {
-	if hop.Zone() == "" {
-		return rib.Via{Addr: hop}, hop.IsValid()
-	}
-	for _, f := range r.ifaces {
-		if f.cfg.Name == hop.Zone() {
-			return rib.Via{Addr: hop.WithZone(""), Port: f.port, HasPort: true}, true
-		}
-	}
-	return rib.Via{}, false
 }
 
 // BGPConnected tells whether there is a BGP process to talk to. While there is
@@ -173,6 +118,9 @@ func (r *Router) reported(now time.Time, p *bgpPeer, s *bgp.Session) {
 	p.session = *s
 	if (was.State == bgp.StateEstablished) != (s.State == bgp.StateEstablished) && p.grace.IsZero() {
 		r.event(now, Event{Kind: "bgp", Name: s.Name, From: was.State, To: s.State, Reason: s.LastError})
+	}
+	if lost := p.loses(&was); lost != p.lost {
+		p.lost, r.bgp.stale = lost, true
 	}
 	r.judge(now, p)
 }
@@ -260,6 +208,7 @@ func (r *Router) unreadyBGP() string {
 func (r *Router) speak() {
 	if r.cfg.BGP == nil {
 		if r.bgp.setup != nil {
+			r.hearAll()
 			r.bgp = speaking{}
 			r.table.Replace(rib.BGP, nil)
 			r.table.Replace(rib.InternalBGP, nil)
@@ -273,6 +222,9 @@ func (r *Router) speak() {
 	}
 	r.bgp.stale = false
 	setup := r.bgpSetup()
+	if setup != nil {
+		r.silence(setup)
+	}
 	if setup == nil || reflect.DeepEqual(setup, r.bgp.setup) {
 		return
 	}

@@ -100,6 +100,7 @@ func (r *Router) ControlCounters() map[string]uint64 {
 		"flood_questions":    r.counters.inquiries,
 	}
 	r.imports.counters(m)
+	r.bgpCounters(m)
 	for _, v := range r.virtual {
 		v.flood.counters.each(func(name string, n uint64) { m[name] += n })
 	}

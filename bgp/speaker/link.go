@@ -4,17 +4,20 @@ import (
 	"encoding/json"
 	"io"
 	"net"
-	"net/netip"
 	"sync"
+	"time"
 
 	"vrouter/bgp"
 )
 
 func (m *message) decode(v any) error { return json.Unmarshal(m.body, v) }
 
-// link is the connection to a router process. What is to be sent waits in it:
-// of each prefix only the newest route, so that a router that takes its time
-// costs at most the memory of the whole table, and GoBGP never waits.
+// pause is what is left between two messages of routes, where the second one
+// would not be full: a router that is told of a thousand routes one by one has a
+// thousand times the trouble.
+const pause = 2 * time.Millisecond
+
+// link is the connection to a router process.
 type link struct {
 	conn  *net.UnixConn
 	inbox chan message
@@ -23,8 +26,10 @@ type link struct {
 
 	mu      sync.Mutex
 	more    *sync.Cond
-	routes  map[netip.Prefix]bgp.Route
-	synced  bool        // to be told once the routes before it are sent
+	table   *table      // what it is to be told of routes; nil: nothing yet
+	synced  bool        // to be told once the routes up to syncAt are sent
+	syncAt  uint64      // number of a route of the table's queue
+	paused  bool        // routes have just been sent
 	news    *bgp.Report // the newest that is not sent
 	answers [][]byte    // whole messages
 	closed  bool
@@ -32,7 +37,7 @@ type link struct {
 
 // newLink serves a connection; when it ends, ended gets it.
 func newLink(c *net.UnixConn, ended chan<- *link) *link {
-	l := &link{conn: c, inbox: make(chan message), done: make(chan struct{}), routes: map[netip.Prefix]bgp.Route{}}
+	l := &link{conn: c, inbox: make(chan message), done: make(chan struct{})}
 	l.more = sync.NewCond(&l.mu)
 	l.close = sync.OnceFunc(func() {
 		close(l.done)
@@ -76,20 +81,28 @@ func (l *link) read() {
 	}
 }
 
-// put has routes sent.
-func (l *link) put(routes []bgp.Route) {
+// follow has the routes of a table sent.
+func (l *link) follow(t *table) {
 	l.mu.Lock()
-	for _, r := range routes {
-		l.routes[r.Prefix] = r
-	}
+	l.table = t
 	l.mu.Unlock()
 	l.more.Signal()
 }
 
-// sync has it told that the routes are complete, after all that were put.
+// wake says that the table has more.
+func (l *link) wake() {
+	l.mu.Lock() // so that it is not missed between the look and the wait
+	l.mu.Unlock()
+	l.more.Signal()
+}
+
+// sync has it told that the routes are complete, after all that there are now.
 func (l *link) sync() {
 	l.mu.Lock()
 	l.synced = true
+	if l.table != nil {
+		_, l.syncAt = l.table.waiting()
+	}
 	l.mu.Unlock()
 	l.more.Signal()
 }
@@ -117,9 +130,9 @@ func (l *link) answer(number uint32, a bgp.Answer) {
 // write sends what there is until the connection ends.
 func (l *link) write() {
 	var buffer []byte
-	var batch []bgp.Route
+	batch := make([]bgp.Route, 0, bgp.RoutesMax)
 	for {
-		buffer, batch = l.next(buffer[:0], batch[:0])
+		buffer = l.next(buffer[:0], batch)
 		if len(buffer) == 0 {
 			return
 		}
@@ -132,15 +145,31 @@ func (l *link) write() {
 // next waits for something to send and encodes it; nothing is the end. The
 // states of sessions go before routes: a session that is lost must not be told
 // after a million withdrawals.
-func (l *link) next(b []byte, batch []bgp.Route) ([]byte, []bgp.Route) {
+func (l *link) next(b []byte, batch []bgp.Route) []byte {
+	routes := l.wait()
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	b = l.rare(b)
+	t := l.table
+	l.mu.Unlock()
+	if routes > 0 {
+		b = bgp.AppendRoutes(b, t.take(batch, bgp.RoutesMax))
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for !l.closed && l.news == nil && len(l.answers) == 0 && len(l.routes) == 0 && !l.synced {
-		l.more.Wait()
+	l.paused = routes > 0
+	if l.complete() {
+		l.synced = false
+		b = bgp.AppendHeader(b, bgp.KindSynced, 0)
 	}
-	if l.closed {
-		return nil, batch
-	}
+	return b
+}
+
+// rare appends the state of the sessions and answers.
+func (l *link) rare(b []byte) []byte {
 	if l.news != nil {
 		if text, _ := json.Marshal(l.news); len(text) <= bgp.BodyMax { // thousands of neighbours
 			b = bgp.AppendBody(b, bgp.KindReport, text)
@@ -151,24 +180,34 @@ func (l *link) next(b []byte, batch []bgp.Route) ([]byte, []bgp.Route) {
 		b = append(b, a...)
 	}
 	l.answers = nil
-	for prefix, r := range l.routes {
-		if len(batch) == bgp.RoutesMax {
-			break
+	return b
+}
+
+// wait waits for something to send and returns how many routes there are.
+func (l *link) wait() (routes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		if l.table != nil {
+			routes, _ = l.table.waiting()
 		}
-		batch = append(batch, r)
-		delete(l.routes, prefix)
-	}
-	if len(batch) > 0 {
-		b = bgp.AppendRoutes(b, batch)
-	}
-	if len(l.routes) == 0 {
-		if cap(batch) == bgp.RoutesMax {
-			l.routes = map[netip.Prefix]bgp.Route{} // an emptied map stays as large as it was
+		switch {
+		case l.closed || l.news != nil || len(l.answers) > 0 || l.complete():
+			return routes
+		case routes >= bgp.RoutesMax || routes > 0 && !l.paused:
+			return routes
+		case l.paused:
+			l.paused = false
+			l.mu.Unlock()
+			time.Sleep(pause)
+			l.mu.Lock()
+		default:
+			l.more.Wait()
 		}
-		if l.synced {
-			l.synced = false
-			b = bgp.AppendHeader(b, bgp.KindSynced, 0)
-		}
 	}
-	return b, batch
+}
+
+// complete reports whether it is to be told now that the routes are complete.
+func (l *link) complete() bool {
+	return l.synced && (l.table == nil || l.table.told() >= l.syncAt)
 }

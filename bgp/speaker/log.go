@@ -6,30 +6,31 @@ import (
 )
 
 // listener is the handler of GoBGP's log. What GoBGP finds worth a warning goes
-// to our log; the rest is for those who debug. Of its debugging one line is
-// listened to, since nothing else tells why a connection does not come about.
+// to our log; the rest is for those who debug. Of that two lines are listened to,
+// since nothing else tells why a connection does not come about, and nothing so
+// early that a session has ended.
 type listener struct {
 	next   slog.Handler
 	failed func(peer, why string)
+	ended  func(peer, why string)
 	peer   string // of a logger for one neighbour
 }
 
-const failedToConnect = "failed to connect"
+const (
+	failedToConnect = "failed to connect"
+	peerDown        = "Peer Down"
+)
 
 // Enabled implements slog.Handler.
 func (l *listener) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle implements slog.Handler.
 func (l *listener) Handle(ctx context.Context, r slog.Record) error {
-	if r.Message == failedToConnect {
-		why := ""
-		r.Attrs(func(a slog.Attr) bool {
-			if a.Key == "Error" {
-				why = a.Value.String()
-			}
-			return true
-		})
-		l.failed(l.peer, why)
+	switch r.Message {
+	case failedToConnect:
+		l.failed(l.peer, attribute(&r, "Error"))
+	case peerDown:
+		l.ended(l.peer, attribute(&r, "Reason"))
 	}
 	level := slog.LevelDebug
 	if r.Level >= slog.LevelError {
@@ -40,6 +41,17 @@ func (l *listener) Handle(ctx context.Context, r slog.Record) error {
 	}
 	r.Level = level
 	return l.next.Handle(ctx, r)
+}
+
+// attribute returns an attribute of a record as text.
+func attribute(r *slog.Record, key string) (text string) {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == key {
+			text = a.Value.String()
+		}
+		return true
+	})
+	return text
 }
 
 // WithAttrs implements slog.Handler.

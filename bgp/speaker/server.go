@@ -24,26 +24,32 @@ type server struct {
 	log   *slog.Logger
 	began time.Time
 	asn   uint32 // our own
+	table *table // what the router is to know of routes
 
+	multipath  bool
 	restarting bool // neighbours that are added were there before this process
 
 	mu       sync.Mutex
 	setup    *bgp.Setup
 	sessions map[netip.Addr]*session // by the neighbour's address, without a zone
 	quiet    time.Time               // when routes changed last
+	behind   time.Duration           // the longest that a change has waited with GoBGP
 	link     *link
-	unwatch  context.CancelFunc // of link's watch
+	turn     uint64             // grows with every session that comes or goes
 	synced   bool               // the link has been told that the routes are complete
-	ended    context.CancelFunc // of the timer
+	ended    context.CancelFunc // of the timer and the watch
 }
 
 // newServer starts GoBGP. The error names the remedy.
 func newServer(setup *bgp.Setup, log *slog.Logger) (*server, error) {
-	s := &server{log: log, began: time.Now(), asn: setup.Config.ASN, setup: setup, sessions: map[netip.Addr]*session{}}
+	s := &server{
+		log: log, began: time.Now(), asn: setup.Config.ASN, setup: setup, sessions: map[netip.Addr]*session{},
+		table: newTable(), multipath: setup.Config.Multipath,
+	}
 	level := &slog.LevelVar{}
 	level.Set(slog.LevelDebug)
 	options := []gobgpserver.ServerOption{
-		gobgpserver.LoggerOption(slog.New(&listener{next: log.Handler(), failed: s.connectFailed}), level),
+		gobgpserver.LoggerOption(slog.New(&listener{next: log.Handler(), failed: s.connectFailed, ended: s.sessionEnded}), level),
 	}
 	if setup.Config.API != "" {
 		options = append(options, gobgpserver.GrpcListenAddress("unix://"+setup.Config.API))
@@ -55,7 +61,12 @@ func newServer(setup *bgp.Setup, log *slog.Logger) (*server, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.ended = cancel
+	if err := s.follow(ctx); err != nil {
+		cancel()
+		return nil, fmt.Errorf("routes are not followed: %w", err)
+	}
 	go s.tick(ctx)
+	go s.seekSpares(ctx)
 	return s, nil
 }
 
@@ -171,7 +182,7 @@ func ownPath(p netip.Prefix, preference uint32) *apiutil.Path {
 // add starts a neighbour of the setup.
 func (s *server) add(i int) {
 	n, c := &s.setup.Config.Neighbors[i], &s.setup.Circumstances[i]
-	x := &session{neighbor: n, circumstance: c, state: bgp.StateIdle}
+	x := &session{neighbor: n, circumstance: c, state: bgp.StateIdle, number: bgp.NeighborID(n.Name)}
 	s.mu.Lock()
 	s.sessions[c.Peer.WithZone("")] = x
 	s.mu.Unlock()
@@ -315,7 +326,7 @@ func (s *server) rearrange(was, setup *bgp.Setup) (kept []*session) {
 		same := reflect.DeepEqual(session0(&was.Config.Neighbors[j]), session0(n)) && was.Circumstances[j].Peer == c.Peer &&
 			was.Config.RestartTime == setup.Config.RestartTime && !moved(&was.Circumstances[j], c)
 		s.mu.Lock()
-		x.neighbor, x.circumstance = n, c
+		x.neighbor, x.circumstance, x.number = n, c, bgp.NeighborID(n.Name)
 		s.mu.Unlock()
 		switch {
 		case c.Down != "" && x.open:
@@ -352,6 +363,7 @@ func (s *server) down(x *session, why string) {
 	defer s.mu.Unlock()
 	x.lastError, x.changed = why, time.Now()
 	x.lost()
+	s.turn++
 }
 
 // session0 is what of a neighbour cannot be changed without a new session.

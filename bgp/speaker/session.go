@@ -28,7 +28,8 @@ const (
 type session struct {
 	neighbor     *config.Neighbor
 	circumstance *bgp.Circumstance
-	open         bool // GoBGP has it
+	number       uint32 // bgp.NeighborID
+	open         bool   // GoBGP has it
 	state        string
 	changed      time.Time // when it was Established, or ceased to be
 	count        uint64
@@ -36,6 +37,7 @@ type session struct {
 	waiting      []gobgp.Family
 	complete     bool
 	stale        bool
+	ending       bool // it has ended, and GoBGP is about to tell
 	routerID     netip.Addr
 	lastError    string
 }
@@ -58,16 +60,18 @@ func (s *server) peerChanged(e *apiutil.WatchEventMessage_PeerEvent, _ time.Time
 		return
 	}
 	was := x.state
-	x.state = stateName(p.SessionState)
+	x.state, x.ending = stateName(p.SessionState), false
 	switch {
 	case x.state == bgp.StateEstablished && was != x.state:
 		x.count++
 		x.changed, x.routerID, x.lastError, x.stale = time.Now(), p.RouterID, "", false
 		x.complete = false
+		s.turn++
 		x.expect(p)
 		s.log.Info("BGP session is established", "neighbor", x.neighbor.Name, "address", x.circumstance.Peer)
 	case was == bgp.StateEstablished && x.state != was:
 		x.lost()
+		s.turn++
 		x.state = stateName(p.SessionState)
 		x.changed, x.lastError = time.Now(), reasonWords(p)
 		x.stale = p.DisconnectReason == api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART
@@ -194,8 +198,35 @@ func (x *session) status() bgp.Session {
 	if x.circumstance.Backup {
 		v.Announces = "backup"
 	}
+	if x.ending {
+		v.State, v.EndOfRIB = bgp.StateIdle, false
+	}
 	return v
 }
+
+// sessionEnded is told when an Established session ends, before GoBGP withdraws
+// what came by it, one route after the other; only its log tells so early. A
+// neighbour that restarts keeps its routes.
+func (s *server) sessionEnded(peer, why string) {
+	a, err := netip.ParseAddr(peer)
+	if err != nil || why == gracefulRestart {
+		return
+	}
+	s.mu.Lock()
+	x := s.sessions[a.WithZone("")]
+	known := x != nil && x.state == bgp.StateEstablished
+	if known {
+		x.ending = true
+	}
+	s.mu.Unlock()
+	if known {
+		s.tell()
+	}
+}
+
+// gracefulRestart is how GoBGP's log calls the end of a session whose neighbour
+// restarts.
+const gracefulRestart = "graceful-restart"
 
 // connectFailed notes why no connection comes about; GoBGP only logs it.
 func (s *server) connectFailed(peer, why string) {

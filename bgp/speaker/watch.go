@@ -8,105 +8,71 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	gobgpserver "github.com/osrg/gobgp/v4/pkg/server"
-
-	"vrouter/bgp"
 )
 
+// follow has GoBGP tell of routes and sessions, into the table and the sessions,
+// for as long as the server runs.
+func (s *server) follow(ctx context.Context) error {
+	return s.gobgp.WatchEvent(ctx, gobgpserver.WatchEventMessageCallbacks{
+		OnBestPath: s.bestPaths, OnPathEor: s.endOfRIB, OnPeerUpdate: s.peerChanged,
+	}, gobgpserver.WatchBestPath(true), gobgpserver.WatchEor(true), gobgpserver.WatchPeer())
+}
+
 // attach makes a link the one that is told of routes and sessions, from the
-// beginning: GoBGP first tells a new watcher all that there is. nil: nobody.
+// beginning. nil: nobody.
 func (s *server) attach(l *link) {
 	s.mu.Lock()
-	if s.unwatch != nil {
-		s.unwatch()
-		s.unwatch = nil
-	}
 	s.link, s.synced = l, false
 	s.mu.Unlock()
 	if l == nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &watch{server: s, link: l, multipath: s.setup.Config.Multipath, ways: map[netip.Prefix][]way{}}
-	err := s.gobgp.WatchEvent(ctx, gobgpserver.WatchEventMessageCallbacks{
-		OnBestPath: w.bestPaths, OnPathEor: s.endOfRIB, OnPeerUpdate: s.peerChanged,
-	}, gobgpserver.WatchBestPath(true), gobgpserver.WatchEor(true), gobgpserver.WatchPeer())
-	if err != nil {
-		s.log.Error("routes are not followed", "error", err)
-	}
-	s.mu.Lock()
-	s.unwatch = cancel
-	s.mu.Unlock()
+	s.table.again()
+	l.follow(s.table)
 	s.tell()
 }
 
-// watch turns GoBGP's changes of best paths into routes. One goroutine of
-// GoBGP's calls it.
-type watch struct {
-	server    *server
-	link      *link
-	multipath bool
-	ways      map[netip.Prefix][]way // multipath: the paths in use of each prefix
-	out       []bgp.Route
-}
-
-// way is one of several equal paths.
-type way struct {
-	neighbor netip.Addr
-	id       uint32 // RFC 7911
-	hop      netip.Addr
-	external bool
-}
-
-// bestPaths takes changes: without multipath each path is the one of its
-// prefix now, or says that there is none; with it, one way comes or goes.
-func (w *watch) bestPaths(paths []*apiutil.Path, _ time.Time) {
-	w.out = w.out[:0]
+// bestPaths takes changes of best paths: without multipath each path is the one of
+// its prefix now, or says that there is none; with it, one way comes or goes. One
+// goroutine of GoBGP's calls it; what it does not take GoBGP keeps without bound.
+func (s *server) bestPaths(paths []*apiutil.Path, at time.Time) {
 	for _, p := range paths {
 		nlri, ok := p.Nlri.(*gobgp.IPAddrPrefix)
 		if !ok {
 			continue
 		}
 		prefix := nlri.Prefix.Masked()
-		if w.multipath {
-			w.out = append(w.out, w.change(prefix, p))
-			continue
+		w, ok := s.way(p)
+		gone := p.Withdrawal || !ok
+		switch {
+		case s.multipath:
+			s.table.change(prefix, w, gone)
+		case gone:
+			s.table.set(prefix)
+		default:
+			w.neighbor, w.id = netip.Addr{}, 0 // of one neighbour there is one
+			s.table.set(prefix, w)
 		}
-		r := bgp.Route{Prefix: prefix}
-		if hop := w.server.hop(p); !p.Withdrawal && hop.IsValid() {
-			r.External, r.Hops = w.server.external(p), []netip.Addr{hop}
-		}
-		w.out = append(w.out, r)
 	}
-	w.server.mu.Lock()
-	w.server.quiet = time.Now()
-	w.server.mu.Unlock()
-	w.link.put(w.out)
+	s.mu.Lock()
+	s.quiet = time.Now()
+	l := s.link
+	s.behind = max(s.behind, s.quiet.Sub(at))
+	s.mu.Unlock()
+	if l != nil {
+		l.wake()
+	}
 }
 
-// change adds or removes one way of a prefix and returns the route that there
-// is now.
-func (w *watch) change(prefix netip.Prefix, p *apiutil.Path) bgp.Route {
-	ways := w.ways[prefix]
-	kept := ways[:0]
-	for _, x := range ways {
-		if x.neighbor != p.PeerAddress || x.id != p.RemoteID {
-			kept = append(kept, x)
-		}
+// way returns a path as the table knows it, and whether it leads anywhere.
+func (s *server) way(p *apiutil.Path) (way, bool) {
+	w := way{neighbor: p.PeerAddress, id: p.RemoteID, hop: s.hop(p), external: s.external(p)}
+	s.mu.Lock()
+	if x := s.sessions[p.PeerAddress.WithZone("")]; x != nil {
+		w.from = x.number
 	}
-	if hop := w.server.hop(p); !p.Withdrawal && hop.IsValid() {
-		kept = append(kept, way{p.PeerAddress, p.RemoteID, hop, w.server.external(p)})
-	}
-	if len(kept) == 0 {
-		delete(w.ways, prefix)
-		return bgp.Route{Prefix: prefix}
-	}
-	w.ways[prefix] = kept
-	r := bgp.Route{Prefix: prefix}
-	for _, x := range kept {
-		r.External = r.External || x.external
-		r.Hops = append(r.Hops, x.hop)
-	}
-	return r
+	s.mu.Unlock()
+	return w, w.hop.IsValid()
 }
 
 // hop returns a path's next hop; none for a network of our own, to which the
