@@ -26,6 +26,12 @@ type load struct {
 	turn                       time.Duration   // its longest turn
 }
 
+func (l *load) String() string {
+	return fmt.Sprintf("%.1f s; CPU: router %.1f s, bgp %.1f s, neighbour %.1f s; memory: router %v, bgp %v; longest turn %v, loop late %v; advertisements late %v, %v, %v",
+		l.took.Seconds(), l.routerCPU.Seconds(), l.bgpCPU.Seconds(), l.peerCPU.Seconds(), l.router, l.bgp, l.turn, l.loopLate,
+		percentile(l.late, 50), percentile(l.late, 99), percentile(l.late, 100))
+}
+
 // loss is what the loss of the neighbour has cost.
 type loss struct {
 	how       string
@@ -66,7 +72,7 @@ func (r *report) measure(ctx context.Context, b *testbed) error {
 			return fmt.Errorf("vrouter: %w", err)
 		}
 		r.ours = append(r.ours, l)
-		fmt.Printf("loaded in %.1f s, GoBGP alone in %.1f s\n", l.took.Seconds(), r.plain[len(r.plain)-1].took.Seconds())
+		fmt.Printf("GoBGP alone: %v\nvrouter:     %v\n", &r.plain[len(r.plain)-1], &l)
 		if len(r.ours) == r.rounds && r.losses > 0 {
 			if err := r.lose(ctx, b); err != nil {
 				return err
@@ -204,7 +210,8 @@ func (r *report) lose(ctx context.Context, b *testbed) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", how, err)
 			}
-			fmt.Printf("%s: detected after %v, %d packets lost\n", how, l.detection, l.lost)
+			fmt.Printf("%s: detected after %v, %d packets lost, rerouted %v after; converged after %.1f s; advertisements late %v, %v, %v\n", how, l.detection,
+				l.lost, l.reroute, l.settled.Seconds(), percentile(l.late, 50), percentile(l.late, 99), percentile(l.late, 100))
 			r.lost = append(r.lost, l)
 		}
 	}

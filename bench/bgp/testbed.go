@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"vrouter/bench/prefixes"
+	"vrouter/bgp"
 	"vrouter/control"
 	"vrouter/internal/netlab"
 )
@@ -50,7 +51,8 @@ func newTestbed(o *options, program string) (b *testbed, err error) {
 	if b.lab, err = netlab.New(); err != nil {
 		return b, err
 	}
-	b.four, b.six = prefixes.IPv4(1, o.four), prefixes.IPv6(1, o.six)
+	b.four = slices.DeleteFunc(prefixes.IPv4(1, o.four), bgp.Martian) // which nobody would take
+	b.six = slices.DeleteFunc(prefixes.IPv6(1, o.six), bgp.Martian)
 	b.socket, b.config = filepath.Join(b.lab.Dir, "r.sock"), filepath.Join(b.lab.Dir, "r.toml")
 	b.client = control.NewClient(b.socket)
 	if err = b.wire(); err != nil {
@@ -168,7 +170,7 @@ name = "%s"
 address = "%s"
 asn = %d
 families = ["ipv4", "ipv6"]
-bfd = { interval = "20ms", multiplier = 3 }
+bfd = { interval = "50ms", multiplier = 3 }
 import = { prefixes = ["0.0.0.0/0 le 32", "::/0 le 128"], local_preference = %d%s }
 `, n.name, link4(i, 1), n.asn, 200-i*100, limits)
 	}

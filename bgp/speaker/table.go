@@ -1,6 +1,8 @@
 package speaker
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -24,6 +26,7 @@ type table struct {
 	six    map[key6]uint32
 	ways   ways
 	queue  queue
+	sorted int   // how many at the front of queue are sorted
 	looks  queue // slots whose spare is to be looked for
 }
 
@@ -223,11 +226,13 @@ func (t *table) again() {
 func (t *table) take(batch []bgp.Route, most int) []bgp.Route {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.tidy()
 	for len(batch) < most {
 		n, ok := t.queue.pop()
 		if !ok {
 			break
 		}
+		t.sorted = max(t.sorted-1, 0)
 		s := &t.slots[n]
 		s.flags &^= slotQueued
 		batch = append(batch, t.route(s))
@@ -236,6 +241,27 @@ func (t *table) take(batch []bgp.Route, most int) []bgp.Route {
 		}
 	}
 	return batch
+}
+
+// Where so many prefixes wait, the router is behind; then neighbouring ones go
+// together, which costs it a part: what its forwarding table keeps of neighbours
+// is changed once for them all.
+const (
+	tidyLeast = 4096
+	tidyMost  = 65536 // so many at once: none is overtaken by more
+)
+
+// tidy sorts the next prefixes of a long queue.
+func (t *table) tidy() {
+	if t.sorted > 0 || t.queue.len() < tidyLeast {
+		return
+	}
+	next := t.queue.next(tidyMost)
+	slices.SortFunc(next, func(a, b uint32) int {
+		x, y := &t.slots[a], &t.slots[b]
+		return cmp.Or(int(x.flags&slotSix)-int(y.flags&slotSix), bytes.Compare(x.addr[:], y.addr[:]), int(x.bits)-int(y.bits))
+	})
+	t.sorted = len(next)
 }
 
 // route is what the router is told of a slot.
@@ -298,6 +324,9 @@ func (q *queue) pop() (n uint32, ok bool) {
 	}
 	return n, true
 }
+
+// next returns the first ones that are in it, at most most.
+func (q *queue) next(most int) []uint32 { return q.list[q.head:min(q.head+most, len(q.list))] }
 
 func (q *queue) len() int { return len(q.list) - q.head }
 

@@ -54,8 +54,8 @@ func (s *slot) empty() bool { return s.root == 0 }
 const (
 	key4Bits  = 16
 	key6Bits  = 32
-	pageBits  = 10
-	shelfBits = 5
+	pageBits  = 12
+	shelfBits = 6
 )
 
 // hash4 spreads the keys of IPv4, which are dense, over pages by their upper
