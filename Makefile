@@ -11,7 +11,7 @@ SHELL       := bash
 # The race detector needs a C compiler.
 RACE      := $(if $(shell command -v $$(go env CC)),-race)
 
-.PHONY: help build test vet lint fuzz sim interop bench bench-failover bench-scale bench-micro bench-compare demo clean
+.PHONY: help build test vet lint fuzz sim interop bench bench-failover bench-scale bench-bgp bench-micro bench-compare demo clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -58,6 +58,9 @@ bench-failover: ## failover figures beside keepalived and FRR (FLAGS="-events ki
 
 bench-scale: ## a routing table of the Internet's size: load, memory, forwarding, changes (FLAGS="-rounds 3 -v4 100000")
 	go run ./bench/scale $(if $(FLAGS),$(FLAGS),-page docs/bench/scale.md)
+
+bench-bgp: ## BGP with a table of the Internet's size: load beside GoBGP alone, memory, VRRP meanwhile, a lost neighbour (FLAGS="-rounds 1 -v4 100000 -v6 20000")
+	go run ./bench/bgp $(if $(FLAGS),$(FLAGS),-page docs/bench/bgp.md)
 
 # To compare: make bench-micro bench-compare BENCH_DIR=build/bench
 BENCH_DIR ?= docs/bench

@@ -27,11 +27,9 @@ type options struct {
 	four, six int
 	rounds    int
 	losses    int
-	flood     int
 	rate      int // packets a second of the stream
 	binary    string
 	page      string
-	keep      string // directory for profiles and logs; empty: none
 }
 
 func main() {
@@ -63,16 +61,14 @@ func parseOptions(args []string) (*options, error) {
 	set.IntVar(&o.six, "v6", 200_000, "IPv6 prefixes")
 	set.IntVar(&o.rounds, "rounds", 3, "times that GoBGP and vrouter load the table, in turn")
 	set.IntVar(&o.losses, "losses", 3, "times that the neighbour is lost in each way")
-	set.IntVar(&o.flood, "flood", 2_000_000, "prefixes of a neighbour that has a limit; 0: none")
 	set.IntVar(&o.rate, "rate", 1000, "packets a second of the stream that is rerouted")
 	set.StringVar(&o.binary, "vrouter", "", "the vrouter program (default: it is built)")
 	set.StringVar(&o.page, "page", "", "write a Markdown page, as docs/bench/bgp.md")
-	set.StringVar(&o.keep, "keep", "", "keep logs in this directory")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
-	if set.NArg() > 0 || o.four < 1 || o.six < 1 || o.rounds < 1 || o.losses < 0 || o.flood < 0 || o.rate < 1 {
-		return nil, errors.New("no arguments but flags, no number below 1, -losses and -flood from 0")
+	if set.NArg() > 0 || o.four < 1 || o.six < 1 || o.rounds < 1 || o.losses < 0 || o.rate < 1 {
+		return nil, errors.New("no arguments but flags, no number below 1, -losses from 0")
 	}
 	return o, nil
 }

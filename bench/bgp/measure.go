@@ -48,6 +48,7 @@ const loadPatience = 10 * time.Minute
 
 // measure runs everything.
 func (r *report) measure(ctx context.Context, b *testbed) error {
+	r.total = b.total()
 	for _, n := range b.isps {
 		if err := n.start(b.lab.Dir); err != nil {
 			return err

@@ -18,6 +18,7 @@ const (
 	importPolicy = "import"
 	exportPolicy = "export"
 	defaultSet   = "default"
+	martianSet   = "martian"
 )
 
 // policies are the sets and statements of a setup.
@@ -33,6 +34,10 @@ func newPolicies(setup *bgp.Setup) *policies {
 	p := &policies{setup: setup}
 	p.prefixSet(defaultSet+"4", []config.PrefixRange{{Prefix: default4}})
 	p.prefixSet(defaultSet+"6", []config.PrefixRange{{Prefix: default6}})
+	for _, family := range []string{"4", "6"} {
+		p.prefixSet(martianSet+family, martians(family == "4"))
+		p.in = append(p.in, statement(martianSet+family, &api.Conditions{PrefixSet: matchAny(martianSet + family)}, reject()))
+	}
 	if len(setup.Own) > 0 {
 		hops := make([]string, 0, len(setup.Own))
 		for _, a := range setup.Own {
@@ -52,6 +57,16 @@ func newPolicies(setup *bgp.Setup) *policies {
 		p.neighborOut(n, c)
 	}
 	return p
+}
+
+// martians are the ranges of a family in which nobody's routes are.
+func martians(is4 bool) (list []config.PrefixRange) {
+	for _, m := range bgp.Martians {
+		if m.Addr().Is4() == is4 {
+			list = append(list, config.PrefixRange{Prefix: m, Min: m.Bits(), Max: m.Addr().BitLen()})
+		}
+	}
+	return list
 }
 
 // request is what GoBGP takes for the policies.
