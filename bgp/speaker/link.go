@@ -92,7 +92,7 @@ func (l *link) follow(t *table) {
 // wake says that the table has more.
 func (l *link) wake() {
 	l.mu.Lock() // so that it is not missed between the look and the wait
-	l.mu.Unlock()
+	defer l.mu.Unlock()
 	l.more.Signal()
 }
 
