@@ -160,6 +160,10 @@ func init() {
 		},
 		// Routes of the host's kernel.
 		"kernel": (*script).kernel,
+		// BGP: what its process says; commands in bgp_test.go.
+		"bgp":        (*script).bgpSession,
+		"bgproute":   (*script).bgpRoute,
+		"bgpprocess": (*script).bgpProcess,
 		// hosttap NAME state=up|down index= problem=: what became of a host TAP
 		"hosttap": func(s *script, w words) {
 			state := HostTAPState{Up: w.value("state", "up") == "up", Index: w.number("index", "0"), Problem: w.value("problem", "")}

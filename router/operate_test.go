@@ -136,6 +136,8 @@ func (s *script) expectedPriority(v *virtual) int {
 			for _, b := range s.router.BFDSessions() {
 				down = down || slices.Contains(b.Names, t.BFD) && b.Failed
 			}
+		case t.BGP != "":
+			down = s.bgpDown(t.BGP)
 		default:
 			down = !slices.ContainsFunc(s.router.RoutesInUse(), func(r RouteStatus) bool {
 				return r.Prefix == t.Route && slices.ContainsFunc(r.NextHops, func(h NextHopStatus) bool { return h.Resolved })

@@ -72,9 +72,11 @@ type script struct {
 	config string // text
 	start  time.Time
 	now    time.Time
-	quiet  bool // turns leave no trace
-	wills  bool // they are part of the trace
-	groups bool // so are reports of membership, which would be in every trace else
+	quiet  bool                   // turns leave no trace
+	wills  bool                   // they are part of the trace
+	told   map[string]toldSession // by the name of a BGP neighbour
+	silent time.Time              // since when there is no BGP process
+	groups bool                   // so are reports of membership, which would be in every trace else
 	trace  strings.Builder
 }
 
