@@ -227,26 +227,26 @@ func (h *hostEnd) make(t *hostTAP) {
 	if err == nil {
 		err = h.net.Do(func() error { return t.tap.Set(cfg) })
 	}
-	s := router.HostTAPState{Up: err == nil}
+	var s router.HostTAPState
 	if t.tap != nil {
-		s.Index = t.tap.Index()
+		s.Up, s.Index = t.tap.Ready(), t.tap.Index()
 	}
 	t.retry = time.Now().Add(tapReview)
 	if err != nil {
 		s.Problem = err.Error()
 		t.retry = time.Now().Add(tapRetry)
 	}
+	h.assign()
 	if s == t.told {
 		return
 	}
 	if err != nil {
-		h.log.Error("the host's kernel does not have the addresses of an interface on its TAP; trying again",
-			"device", t.want.Device, "error", err)
+		h.log.Error("the host's kernel does not have all that it is to have of an interface on its TAP; trying again",
+			"device", t.want.Device, "up", s.Up, "error", err)
 	} else {
 		h.log.Info("the host's kernel has the addresses of an interface on a TAP", "device", t.want.Device, "addresses", t.want.Addresses)
 	}
 	t.told = s
-	h.assign()
 	h.tell(t.want.Port, s)
 }
 
@@ -269,11 +269,13 @@ func (h *hostEnd) drop(t *hostTAP) {
 func (h *hostEnd) assign() {
 	owner, links := map[netip.Addr]*hostTAP{}, map[linkAddress]*hostTAP{}
 	for _, t := range h.taps {
-		if !t.told.Up {
+		if t.tap == nil {
 			continue
 		}
 		for _, p := range t.want.Addresses {
-			if a := p.Addr(); a.IsLinkLocalUnicast() {
+			if a := p.Addr(); !t.tap.Has(a) {
+				continue // the local stack's
+			} else if a.IsLinkLocalUnicast() {
 				links[linkAddress{t.want.Port, a}] = t
 			} else {
 				owner[a] = t

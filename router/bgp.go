@@ -329,7 +329,7 @@ func (r *Router) circumstance(n *config.Neighbor) bgp.Circumstance {
 			c.Down = "interface " + f.cfg.Name + ": " + f.state.Problem
 		}
 	}
-	if f.cfg.HostTAP && c.Down == "" && f.tap.Problem != "" {
+	if f.cfg.HostTAP && c.Down == "" && !f.tap.Up && f.tap.Problem != "" {
 		c.Down = "host TAP " + f.kernelDevice() + ": " + f.tap.Problem
 	}
 	c.Link = f.tap.Index

@@ -39,7 +39,7 @@ type HostRoute struct {
 type HostTAPState struct {
 	Up      bool
 	Index   int    // the kernel's number of the device, another one where it was made anew; 0: there is none
-	Problem string // why it is not up, with the remedy; empty: it is, or is about to be
+	Problem string // what is missing, with the remedy; empty: nothing, or it is about to be made
 }
 
 // HostTAPChanged takes what became of the host TAP of a port. The kernel's
@@ -61,7 +61,7 @@ func (r *Router) HostTAPChanged(now time.Time, port uint16, s HostTAPState) []Ac
 type HostTAPStatus struct {
 	Device  string `json:"device"`
 	Up      bool   `json:"up"`
-	Problem string `json:"problem,omitempty"` // why it is not up
+	Problem string `json:"problem,omitempty"` // why it is not up, or what is missing
 	// What the router has handed to the kernel, and what that has sent on the TAP.
 	// The driver fills them in.
 	ToHost   TrafficStatus `json:"to_host"`

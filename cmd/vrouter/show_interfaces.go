@@ -85,6 +85,9 @@ func interfaceNotes(n *router.InterfaceStatus) (notes []cell) {
 			state = cell{fmt.Sprintf("not the host's: %s: %s", h.Device, cmp.Or(h.Problem, "it is not there yet")), bad}
 		}
 		notes = append(notes, state)
+		if h.Up && h.Problem != "" {
+			notes = append(notes, cell{h.Device + ": " + h.Problem, bad})
+		}
 	}
 	if n.RX.Dropped > 0 || n.TX.Dropped > 0 {
 		notes = append(notes, cell{

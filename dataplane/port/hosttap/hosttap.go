@@ -60,6 +60,7 @@ type TAP struct {
 	first  Config // with which the device is set up
 	index  int    // of the device that routes are known of; 0: none
 	routes []netlink.Route
+	has    []netip.Prefix // addresses that the kernel has there, as last set
 }
 
 // Open creates the TAP in the network namespace of the calling thread. Set gives
@@ -70,7 +71,6 @@ func Open(cfg Config, log *slog.Logger) (*TAP, error) {
 	if t.handle, err = netlink.NewHandle(); err != nil {
 		return nil, fmt.Errorf("route netlink: %w", err)
 	}
-	t.guardTransit()
 	if t.port, err = tap.Open(tap.Config{Name: cfg.Device, Log: log, Kernel: t.setUp}); err != nil {
 		t.Close()
 		return nil, err
@@ -79,6 +79,7 @@ func Open(cfg Config, log *slog.Logger) (*TAP, error) {
 		t.Close()
 		return nil, err
 	}
+	t.guardTransit()
 	return t, nil
 }
 
@@ -94,7 +95,7 @@ func (t *TAP) Close() {
 		}
 	}
 	if t.guard != nil {
-		t.guard.Close()
+		go t.guard.Close() // nobody waits for what it takes the kernel to forget it
 	}
 	t.handle.Close()
 }
@@ -116,9 +117,19 @@ func (t *TAP) Index() int {
 	return 0
 }
 
+// Has reports whether the kernel has an address on the TAP.
+func (t *TAP) Has(a netip.Addr) bool {
+	return slices.ContainsFunc(t.has, func(p netip.Prefix) bool { return p.Addr() == a })
+}
+
+// Ready reports whether it has any.
+func (t *TAP) Ready() bool { return len(t.has) > 0 }
+
 // Set brings the kernel in step with a configuration, of the same device. It may
-// be called at any time, and puts right what others have changed.
+// be called at any time, and puts right what others have changed. An error says
+// what is missing; the rest is there all the same (see Has).
 func (t *TAP) Set(cfg Config) error {
+	t.has = nil
 	s := t.port.Status()
 	if !s.Present {
 		if s.Err == "" {
@@ -135,10 +146,9 @@ func (t *TAP) Set(cfg Config) error {
 	if err := t.setLink(cfg); err != nil {
 		return err
 	}
-	if err := t.setAddresses(cfg.Addresses); err != nil {
-		return err
-	}
-	return errors.Join(t.setRoutes(&cfg), t.setRules(cfg.Addresses))
+	err := t.setAddresses(cfg.Addresses)
+	cfg.Addresses = t.has
+	return errors.Join(err, t.setRoutes(&cfg), t.setRules(cfg.Addresses))
 }
 
 // setLink gives the device the interface's MAC and MTU.
@@ -212,17 +222,19 @@ func (t *TAP) setAddresses(want []netip.Prefix) error {
 			}
 		}
 	}
+	var errs []error
 	// Which are left is to be seen: secondary ones may go with their primary one.
 	if have, err = t.handle.AddrList(link, netlink.FAMILY_ALL); err != nil {
 		return fmt.Errorf("look at the addresses: %w", err)
 	}
 	for _, p := range want {
-		if slices.ContainsFunc(have, func(a netlink.Addr) bool { return prefixOf(&a) == p }) {
-			continue
+		if !slices.ContainsFunc(have, func(a netlink.Addr) bool { return prefixOf(&a) == p }) {
+			if err := t.addAddress(link, p); err != nil {
+				errs = append(errs, err)
+				continue
+			}
 		}
-		if err := t.addAddress(link, p); err != nil {
-			return err
-		}
+		t.has = append(t.has, p)
 	}
-	return nil
+	return errors.Join(errs...)
 }

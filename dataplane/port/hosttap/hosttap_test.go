@@ -315,6 +315,30 @@ func TestAnAddressOfAnotherDeviceIsAnError(t *testing.T) {
 	set(t, ns, tap, wan())
 }
 
+// IPv6 is switched off, and cannot be switched on: IPv4 works all the same.
+func TestWithoutIPv6TheRestIsThere(t *testing.T) {
+	need(t)
+	ns := nstest.New(t)
+	tap := open(t, ns, wan())
+	defer closeTAP(t, ns, tap)
+	ns.Sysctl(t, "net/ipv6/conf/vr-wan/disable_ipv6", "1")
+	err := ns.Do(func() error { return tap.Set(wan()) })
+	if err == nil || !strings.Contains(err.Error(), "disable_ipv6") {
+		t.Errorf("error %v", err)
+	}
+	for a, want := range map[string]bool{"203.0.113.2": true, "2001:db8:2::2": false} {
+		if got := tap.Has(netip.MustParseAddr(a)); got != want {
+			t.Errorf("has %s: %v", a, got)
+		}
+	}
+	wants(t, "the way out", ip(t, ns, "route", "get", "192.0.2.99", "from", "203.0.113.2"), "dev vr-wan")
+	ns.Sysctl(t, "net/ipv6/conf/vr-wan/disable_ipv6", "0")
+	set(t, ns, tap, wan())
+	if !tap.Has(netip.MustParseAddr("2001:db8:2::2")) {
+		t.Error("the IPv6 address is not there")
+	}
+}
+
 func TestADeviceOfAnotherKindIsAnError(t *testing.T) {
 	need(t)
 	ns := nstest.New(t)
