@@ -181,6 +181,42 @@ func TestTheHostIsToldWhyItsPacketDoesNotGoOut(t *testing.T) {
 	}
 }
 
+// Whatever the kernel, or the wire, hands over: what goes out is unicast IP and
+// no Neighbor Discovery, and marks of segments fit the frame.
+func FuzzHost(f *testing.F) {
+	for _, frame := range benchFrames() {
+		f.Add(frame.Data)
+	}
+	f.Add(own(ip6{src: "2001:db8:1::2", dst: "2001:db8:1::10", next: packet.ProtoICMPv6, payload: []byte{135, 0, 0, 0}}.bytes()).Data)
+	f.Add(own(ip4{src: "192.0.2.2", dst: "9.9.9.9", proto: packet.ProtoTCP, payload: append([]byte{12: 0x50}, make([]byte, 3000)...)}.bytes()).Data)
+	s := newWorld()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dst, ok := Destination(data)
+		if FromHost(data) {
+			if !ok || dst.IsMulticast() || dst == broadcast4 {
+				t.Fatalf("to %s goes out", dst)
+			}
+			if ip, ok := packet.ParseIPv6(data[packet.EthernetLen:]); ok && ip.NextHeader() == packet.ProtoICMPv6 && len(ip) > packet.IPv6Len && ip[packet.IPv6Len] >= 133 && ip[packet.IPv6Len] <= 137 {
+				t.Fatal("Neighbor Discovery goes out")
+			}
+		}
+		MayAnswerPing(data)
+		frame := packet.Frame{Data: data}
+		MarkSegments(&frame, 1500)
+		if v := frame.VNet; v.IsGSO() && (v.GSOSize == 0 || int(v.HdrLen) >= len(data) || int(v.HdrLen)+int(v.GSOSize) > packet.EthernetLen+1500) {
+			t.Fatalf("%+v in %d bytes", v, len(data))
+		}
+		w := NewForwarder()
+		w.Begin(s, 1)
+		for _, reason := range []Reason{ReasonTooBig, ReasonNoRoute, ReasonUnreachable} {
+			b := w.Refuse(&packet.Frame{Data: data}, Verdict{Port: narrow, Cause: Cause{Reason: reason}}, ip("169.254.118.114"), ip("fe80::7672"))
+			if src, ok := Source(b); b != nil && (!ok || !src.IsLinkLocalUnicast()) {
+				t.Fatalf("% x", b)
+			}
+		}
+	})
+}
+
 // A flood of anything else to the router's addresses must not end a session.
 func TestBGPHasAQueueOfItsOwn(t *testing.T) {
 	segment := func(src, dst byte) []byte { return []byte{0, src, 0, dst, 19: 0} }

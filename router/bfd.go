@@ -135,19 +135,21 @@ func (r *Router) stopBFD(now time.Time, reason string) {
 	}
 }
 
-// receiveBFD takes a control packet, and reports whether it is one of a session
-// of this router's or of nobody's.
-func (r *Router) receiveBFD(now time.Time, in uint16, src, dst netip.Addr, ttl uint8, udp []byte) bool {
+// receiveBFD takes a control packet. One of no session of this router's may be
+// for a daemon of its host.
+func (r *Router) receiveBFD(now time.Time, in uint16, src, dst netip.Addr, ttl uint8, udp, frame []byte) {
 	p, reason := bfd.Parse(src, dst, ttl, udp)
 	if reason == bfd.OK {
 		reason = bfd.Unknown
 		if s := r.bfdOf(in, src, p.Yours); s != nil {
 			r.bfdActions(now, s, s.machine.Receive(now, &p))
-			return true
+			return
 		}
 	}
+	if reason == bfd.Unknown && r.toHost(in, dst, frame) {
+		return
+	}
 	r.bfd.discards[reason]++
-	return reason != bfd.Unknown
 }
 
 // bfdOf returns the session of a packet: by our discriminator where the neighbour

@@ -201,12 +201,14 @@ func tapChange(wanted bool) string {
 	return "removed"
 }
 
-// toHost hands a frame to the host's kernel where that has the destination.
-func (r *Router) toHost(in uint16, dst netip.Addr, frame []byte) {
+// toHost hands a frame to the host's kernel, and reports whether that has the
+// destination.
+func (r *Router) toHost(in uint16, dst netip.Addr, frame []byte) bool {
 	for _, f := range r.ifaces {
 		if f.cfg.HostTAP && f.hasAddress(dst) && (f.port == in || !dst.IsLinkLocalUnicast()) {
 			r.do(Deliver{in, frame})
-			return
+			return true
 		}
 	}
+	return false
 }

@@ -48,9 +48,7 @@ func (r *Router) receive(now time.Time, in uint16, frame []byte) {
 	case packet.EtherTypeIPv4:
 		ip, ok := packet.ParseIPv4(eth.Payload())
 		if ok && ip.Protocol() == packet.ProtoUDP && ip.FragmentOffset() == 0 && !ip.MoreFragments() {
-			if !r.receiveBFD(now, in, ip.Src(), ip.Dst(), ip.TTL(), ip.Payload()) {
-				r.toHost(in, ip.Dst(), frame)
-			}
+			r.receiveBFD(now, in, ip.Src(), ip.Dst(), ip.TTL(), ip.Payload(), frame)
 			return
 		}
 		if !ok || ip.Protocol() != packet.ProtoVRRP && ip.Protocol() != packet.ProtoAH ||
@@ -67,9 +65,7 @@ func (r *Router) receive(now time.Time, in uint16, frame []byte) {
 			adv, reason := vrrp.Parse(ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
 			r.receiveVRRP(now, in, vrrp.Sender{Addr: ip.Src(), MAC: eth.Src()}, adv, reason)
 		case ok && ip.NextHeader() == packet.ProtoUDP:
-			if !r.receiveBFD(now, in, ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload()) {
-				r.toHost(in, ip.Dst(), frame)
-			}
+			r.receiveBFD(now, in, ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload(), frame)
 		case ok && ip.NextHeader() == packet.ProtoICMPv6:
 			r.receiveND(now, in, frame)
 		default:

@@ -72,6 +72,7 @@ func testTAPsComeBack(t *testing.T, bfd bool) {
 		return err
 	})
 	back := time.Now()
+	t.Logf("the host is reached again %v after the kill", back.Sub(killed).Round(time.Millisecond))
 	if bfd {
 		time.Sleep(2 * time.Second) // the neighbour's has noticed by now
 	}
