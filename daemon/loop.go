@@ -234,12 +234,14 @@ func (l *loop) wait() {
 	}
 	ts := unix.NsecToTimespec(int64(timeout))
 	fds := []unix.PollFd{{Fd: int32(l.wake), Events: unix.POLLIN}}
-	_, err := unix.Ppoll(fds, &ts, nil)
+	n, err := unix.Ppoll(fds, &ts, nil)
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		panic(fmt.Sprintf("control loop: ppoll: %v", err)) // only a closed descriptor: a bug
 	}
-	var drain [8]byte
-	_, _ = unix.Read(l.wake, drain[:]) // EAGAIN: it was the timeout
+	if n > 0 {
+		var drain [8]byte
+		_, _ = unix.Read(l.wake, drain[:]) // the count does not matter
+	}
 }
 
 // errStopped says that the router is shutting down.

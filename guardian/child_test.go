@@ -149,7 +149,7 @@ func garbage(c *Client) {
 		}
 		if len(b) > 1 && r.IntN(2) == 0 {
 			b[0] = version
-			b[1] = byte(kindHeartbeat) // with bytes behind it
+			b[1] = byte(kindReady) // with bytes behind it
 			b = append(b, 0)
 		}
 		send(b, 0, 1, 2)

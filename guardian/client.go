@@ -78,10 +78,11 @@ func Name(name string) {
 type Client struct {
 	fd       int
 	gone     chan struct{}
-	interval int64 // of heartbeats, in ns
-	next     int64 // boot time at which one is due
+	watchdog time.Duration
+	wills    map[string]struct{} // names of those that are left with the guardian
+	next     int64               // boot time at which a heartbeat is due
 	pending  []pending
-	lifeline *lifeline // nil: the guardian hears of the end by the socket
+	lifeline *lifeline
 }
 
 // pending is a message that could not be sent yet. A later one of the same key
@@ -107,11 +108,7 @@ func Inherit() (*Client, error) {
 		return nil, err
 	}
 	unix.Close(inheritedLifeline)
-	c, err := newClient(lastDescriptor(inherited))
-	if err == nil {
-		c.lifeline = line
-	}
-	return c, err
+	return newClient(lastDescriptor(inherited), line)
 }
 
 // lastDescriptor moves a descriptor up.
@@ -124,7 +121,7 @@ func lastDescriptor(fd int) int {
 	return high
 }
 
-func newClient(fd int) (*Client, error) {
+func newClient(fd int, line *lifeline) (*Client, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, err
 	}
@@ -132,7 +129,7 @@ func newClient(fd int) (*Client, error) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4<<20) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<20)
 	}
-	c := &Client{fd: fd, gone: make(chan struct{})}
+	c := &Client{fd: fd, gone: make(chan struct{}), wills: map[string]struct{}{}, lifeline: line}
 	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd)
 	if err != nil {
 		return nil, err
@@ -167,7 +164,7 @@ func (c *Client) Hello(h Hello) {
 	if c == nil {
 		return
 	}
-	c.interval = int64(h.Watchdog / looks)
+	c.watchdog = h.Watchdog
 	c.send("hello", &message{kind: kindHello, hello: h}, -1)
 }
 
@@ -193,7 +190,17 @@ func (c *Client) Ended(most time.Duration) {
 func (c *Client) Keep(text string) { c.send("keep", &message{kind: kindKeep, text: text}, -1) }
 
 // Will replaces the last will of a virtual router.
-func (c *Client) Will(w Will) { c.send("will "+w.Name, &message{kind: kindWill, will: w}, -1) }
+func (c *Client) Will(w Will) {
+	if c == nil {
+		return
+	}
+	if len(w.Frames) == 0 {
+		delete(c.wills, w.Name)
+	} else if c.wills[w.Name] = struct{}{}; len(c.wills) == 1 {
+		c.next = 1 // from now on the guardian is in a hurry
+	}
+	c.send("will "+w.Name, &message{kind: kindWill, will: w}, -1)
+}
 
 // Lend hands over a descriptor for a port's frames, in place of the one before;
 // FD -1 takes that back. The descriptor belongs to the Client from now on.
@@ -219,14 +226,14 @@ func (c *Client) Dying() {
 // it hears of the thread's end before the kernel has undone the process. It is
 // called before Ready.
 func (c *Client) Live() {
-	if c != nil && c.lifeline != nil {
+	if c != nil {
 		c.lifeline.hold()
 	}
 }
 
 // Leave undoes Live: the thread may end.
 func (c *Client) Leave() {
-	if c != nil && c.lifeline != nil {
+	if c != nil {
 		c.lifeline.release()
 	}
 }
@@ -234,26 +241,24 @@ func (c *Client) Leave() {
 // Next returns the boot time (CLOCK_BOOTTIME, in ns) at which Beat wants to be
 // called next; 0: no need.
 func (c *Client) Next() int64 {
-	if c == nil || c.interval == 0 {
+	if c == nil || c.watchdog == 0 {
 		return 0
 	}
 	return c.next
 }
 
-// Beat sends a heartbeat where one is due, and what could not be sent before.
+// Beat gives a sign of life, and sends what could not be sent before.
 func (c *Client) Beat(now int64) {
-	if c == nil || c.interval == 0 || now < c.next {
+	if c == nil {
 		return
 	}
-	c.next = now + c.interval
-	if len(c.pending) > 0 {
-		c.flush()
+	c.lifeline.beat(now)
+	if now < c.next {
 		return
 	}
-	_ = unix.Sendto(c.fd, heartbeat, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil) // full: it hears enough
+	c.next = now + int64(limit(c.watchdog, len(c.wills) > 0)/looks)
+	c.flush()
 }
-
-var heartbeat = (&message{kind: kindHeartbeat}).append(nil)
 
 // send sends a message, now or later.
 func (c *Client) send(key string, m *message, fd int) {

@@ -19,8 +19,7 @@ const (
 // cut; one is used.
 const descriptorsMax = 8
 
-// inbox receives messages without allocating: a heartbeat comes many times a
-// second for months.
+// inbox receives messages without allocating.
 type inbox struct {
 	data    []byte
 	control []byte

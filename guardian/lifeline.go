@@ -13,7 +13,8 @@ import (
 // things when the thread that owns it dies (set_robust_list(2)). Everything
 // else by which one process could notice the end of another comes after its
 // memory is unmapped and its descriptors are closed, which takes as long as
-// there is much of them.
+// there is much of them. The heartbeats are in the page too: a message for each
+// would wake the guardian tens of times a second for nothing.
 type lifeline struct {
 	memory []byte
 }
@@ -25,6 +26,7 @@ const (
 	entryAt = 64  // struct robust_list: the address of the next entry
 	headAt  = 256
 	headLen = 24
+	beatAt  = 512 // boot time of the last heartbeat
 	pageLen = 4096
 
 	futexWaiters   = 0x80000000
@@ -58,6 +60,14 @@ func openLifeline(fd int) (*lifeline, error) {
 }
 
 func (l *lifeline) word() *uint32 { return (*uint32)(unsafe.Pointer(&l.memory[wordAt])) }
+
+// beat leaves a heartbeat: nobody is woken by it.
+func (l *lifeline) beat(now int64) { atomic.StoreInt64(l.pulse(), now) }
+
+// last returns the boot time of the last heartbeat; 0: there was none.
+func (l *lifeline) last() int64 { return atomic.LoadInt64(l.pulse()) }
+
+func (l *lifeline) pulse() *int64 { return (*int64)(unsafe.Pointer(&l.memory[beatAt])) }
 
 // hold makes the calling thread, which is locked, the owner.
 func (l *lifeline) hold() {

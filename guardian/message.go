@@ -26,7 +26,6 @@ type kind uint8
 // The kinds of messages, all from the router process to the guardian.
 const (
 	kindHello     kind = 1 + iota // first: how to watch it
-	kindHeartbeat                 // the control loop runs on time
 	kindWill                      // frames to send when it is gone; none: withdrawn
 	kindPort                      // a descriptor to send them by; none: withdrawn
 	kindReady                     // everything is open and running
@@ -130,7 +129,7 @@ func parse(b []byte) (m message, err error) {
 	r := reader{rest: b[2:]}
 	m.kind = kind(b[1])
 	switch m.kind {
-	case kindHeartbeat, kindReady, kindStopping, kindDying, kindReloading:
+	case kindReady, kindStopping, kindDying, kindReloading:
 	case kindEnded:
 		m.most = r.duration()
 	case kindHello:

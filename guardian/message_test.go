@@ -19,17 +19,16 @@ var messages = []struct {
 	hex  string
 }{
 	{"hello", message{kind: kindHello, hello: Hello{Watchdog: 100 * time.Millisecond, JSON: true, Level: slog.LevelDebug, Router: "r1"}}, "01 01 0000000005f5e100 01 fc 02 7231"},
-	{"heartbeat", message{kind: kindHeartbeat}, "01 02"},
-	{"will", message{kind: kindWill, will: Will{Name: "v", Port: 3, Lifetime: time.Second, Frames: [][]byte{frame}}}, "01 03 0003 000000003b9aca00 01 76 0014" + strings.Repeat("ab", 20)},
-	{"will withdrawn", message{kind: kindWill, will: Will{Name: "v"}}, "01 03 0000 0000000000000000 01 76"},
-	{"descriptor", message{kind: kindPort, loan: Loan{Port: 2, Header: 12}}, "01 04 0002 0c 01"},
-	{"descriptor withdrawn", message{kind: kindPort, loan: Loan{Port: 2, FD: -1}}, "01 04 0002 00 00"},
-	{"ready", message{kind: kindReady}, "01 05"},
-	{"stopping", message{kind: kindStopping}, "01 06"},
-	{"reloading", message{kind: kindReloading}, "01 09"},
-	{"keep", message{kind: kindKeep, text: "r1"}, "01 0a 0002 7231"},
-	{"ended", message{kind: kindEnded, most: time.Second}, "01 07 000000003b9aca00"},
-	{"dying", message{kind: kindDying}, "01 08"},
+	{"will", message{kind: kindWill, will: Will{Name: "v", Port: 3, Lifetime: time.Second, Frames: [][]byte{frame}}}, "01 02 0003 000000003b9aca00 01 76 0014" + strings.Repeat("ab", 20)},
+	{"will withdrawn", message{kind: kindWill, will: Will{Name: "v"}}, "01 02 0000 0000000000000000 01 76"},
+	{"descriptor", message{kind: kindPort, loan: Loan{Port: 2, Header: 12}}, "01 03 0002 0c 01"},
+	{"descriptor withdrawn", message{kind: kindPort, loan: Loan{Port: 2, FD: -1}}, "01 03 0002 00 00"},
+	{"ready", message{kind: kindReady}, "01 04"},
+	{"stopping", message{kind: kindStopping}, "01 05"},
+	{"reloading", message{kind: kindReloading}, "01 08"},
+	{"keep", message{kind: kindKeep, text: "r1"}, "01 09 0002 7231"},
+	{"ended", message{kind: kindEnded, most: time.Second}, "01 06 000000003b9aca00"},
+	{"dying", message{kind: kindDying}, "01 07"},
 }
 
 func TestMessagesByteByByte(t *testing.T) {

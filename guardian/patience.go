@@ -2,9 +2,22 @@ package guardian
 
 import "time"
 
-// looks is how often the guardian looks within a watchdog's time, and how often
-// the router process sends a heartbeat.
+// looks is how many signs of life the router process gives within a watchdog's
+// time, so that it may miss some.
 const looks = 4
+
+// unhurried is the least that the watchdog's time is where nobody waits for a will:
+// the router process is Master of nothing, and the CPU is left alone.
+const unhurried = time.Second
+
+// limit returns the watchdog's time where there are wills to send, and where
+// there are none.
+func limit(watchdog time.Duration, wills bool) time.Duration {
+	if wills || watchdog == 0 {
+		return watchdog
+	}
+	return max(watchdog, unhurried)
+}
 
 // allowances is how often in a row the guardian excuses a silence: because it
 // was late itself, or because the control loop waits for a CPU. A machine that keeps even the guardian waiting for ever is
@@ -17,25 +30,41 @@ const allowances = 8
 // gets a whole watchdog's time from then on.
 type patience struct {
 	watchdog time.Duration // 0: not known yet
+	beat     int64         // boot time of the last heartbeat that was seen
 	silent   time.Duration
 	excused  int
 }
 
-// interval is the time between two looks.
+// interval is the longest time between two signs of life.
 func (p *patience) interval() time.Duration { return p.watchdog / looks }
 
-// heard takes note of a sign of life.
-func (p *patience) heard() { p.silent, p.excused = 0, 0 }
+// heard takes note of a sign of life, given so long ago.
+func (p *patience) heard(ago time.Duration) {
+	p.silent, p.excused = min(p.silent, max(ago, 0)), 0
+}
 
-// wait returns how long to wait for a sign of life before the next look. Where
-// the time is over and the process is left alone all the same (it starts, or
-// hands over), that is an interval too: a guardian that spins takes its CPU.
+// felt takes note of the heartbeat that was left last; now is boot time.
+func (p *patience) felt(beat, now int64) {
+	if beat != p.beat {
+		p.beat = beat
+		p.heard(time.Duration(now - beat))
+	}
+}
+
+// wait returns how long to wait before the next look. A process that beats is
+// looked at only when it would be late by several beats, and then twice: where
+// both were frozen, it gets to beat before it is judged. Where the time is over
+// and the process is left alone all the same (it starts, or hands over), that is
+// an interval too: a guardian that spins takes its CPU.
 func (p *patience) wait() time.Duration {
 	switch {
 	case p.watchdog == 0:
 		return time.Second
 	case p.dead():
 		return p.interval()
+	}
+	if early := p.watchdog - p.interval() - p.silent; early >= p.interval() {
+		return early
 	}
 	return min(p.interval(), p.watchdog-p.silent)
 }

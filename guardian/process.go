@@ -25,6 +25,7 @@ type process struct {
 	died     int           // eventfd: the lifeline's owner has died
 	waited   chan struct{} // closed when nobody waits for the lifeline any more; nil: nobody does
 
+	watchdog time.Duration // as the process wants it; 0: nothing is to be heard from it
 	patience patience
 	hunger   hunger
 	began    int64 // boot time
@@ -114,6 +115,7 @@ func (g *guardian) start() (*process, error) {
 // it, and returns why, and by how much the guardian was too late to see it.
 func (g *guardian) watch(r *process) (why string, late time.Duration) {
 	for {
+		r.patience.watchdog = limit(r.watchdog, len(r.estate.wills) > 0)
 		asked := r.patience.wait()
 		before := bootTime()
 		socket := int32(r.socket)
@@ -129,6 +131,7 @@ func (g *guardian) watch(r *process) (why string, late time.Duration) {
 		poll(fds, asked)
 		now := bootTime()
 		late = r.patience.woke(asked, time.Duration(now-before))
+		r.patience.felt(r.lifeline.last(), now)
 		if fds[1].Revents != 0 {
 			g.receive(r)
 		}
@@ -193,7 +196,7 @@ func (g *guardian) receive(r *process) {
 			continue
 		}
 		m.loan.FD = fd
-		r.patience.heard()
+		r.patience.heard(0)
 		g.obey(r, &m)
 	}
 }
@@ -210,7 +213,7 @@ func (r *process) nonsense(err error) {
 func (g *guardian) obey(r *process, m *message) {
 	switch m.kind {
 	case kindHello:
-		r.patience.watchdog = m.hello.Watchdog
+		r.watchdog = m.hello.Watchdog
 		g.log = newLogger(g.tape, m.hello)
 		r.log = g.log
 	case kindWill:
@@ -224,7 +227,7 @@ func (g *guardian) obey(r *process, m *message) {
 	case kindReady:
 		r.ready = true
 		r.follow()
-		g.log.Debug("the router process is ready", "pid", r.pid, "watchdog", r.patience.watchdog)
+		g.log.Debug("the router process is ready", "pid", r.pid, "watchdog", r.watchdog)
 		g.manager.tell("READY=1\nSTATUS=The router process is running")
 		g.take(r)
 	case kindKeep:
@@ -249,7 +252,7 @@ func (g *guardian) obey(r *process, m *message) {
 // farewell notes that the process has said that its end comes.
 func (r *process) farewell(last string, limit time.Duration) {
 	r.last, r.lastAt, r.limit = last, bootTime(), limit
-	r.patience.watchdog = 0 // nothing is to be heard any more
+	r.watchdog = 0 // nothing is to be heard any more
 }
 
 // signal sends the process a signal; to none it does nothing. It cannot hit

@@ -77,7 +77,7 @@ func TestExcusesEnd(t *testing.T) {
 	if p.excuse() || !p.dead() {
 		t.Error("it is excused for ever")
 	}
-	p.heard()
+	p.heard(0)
 	if !p.excuse() {
 		t.Error("a sign of life does not count")
 	}
