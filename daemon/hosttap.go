@@ -287,13 +287,38 @@ func (h *hostEnd) assign() {
 	h.mu.Unlock()
 }
 
-// device returns the kernel's device that has the addresses of a port, where a
-// host TAP has them.
-func (h *hostEnd) device(number uint16) (name string, ok bool) {
+// device returns the host TAP of a port, where the kernel has an address there
+// that speaks to an address: the one whose prefix holds it, else the first of the
+// family.
+func (h *hostEnd) device(number uint16, to netip.Addr) (name string, from netip.Addr, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, t := range h.owner {
-		if t.want.Port == number {
+	t := h.all[number]
+	if t == nil {
+		return "", from, false
+	}
+	for _, p := range t.want.Addresses {
+		a := p.Addr()
+		if h.owner[a] != t || a.Is4() != to.Is4() {
+			continue
+		}
+		if p.Contains(to) {
+			return t.want.Device, a, true
+		}
+		if !from.IsValid() {
+			from = a
+		}
+	}
+	return t.want.Device, from, from.IsValid()
+}
+
+// linkDevice returns the host TAP of a port where the kernel has the link-local
+// address.
+func (h *hostEnd) linkDevice(number uint16) (name string, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for at, t := range h.links {
+		if at.port == number && at.addr.Is6() {
 			return t.want.Device, true
 		}
 	}

@@ -89,8 +89,11 @@ func TestTheKernelAnswersAtTheRoutersAddress(t *testing.T) {
 	if err := <-accepted; err != nil {
 		t.Error(err)
 	}
-	if device, ok := r.process.local.host.device(0); !ok || device != config.HostTAPDevice("tapped") {
-		t.Errorf("device %q, %v", device, ok)
+	if device, from, ok := r.process.local.host.device(0, netip.MustParseAddr("192.0.2.9")); !ok || device != config.HostTAPDevice("tapped") || from != netip.MustParseAddr("198.18.40.2") {
+		t.Errorf("device %q, from %s, %v", device, from, ok)
+	}
+	if device, _, ok := r.process.local.host.device(0, netip.MustParseAddr("2001:db8::9")); ok {
+		t.Errorf("device %q for another family", device)
 	}
 	if s := r.hostTAPStatus(); s.ToHost.Packets == 0 || s.FromHost.Packets == 0 || s.Device != "vr-tapped" {
 		t.Errorf("status %+v", s)

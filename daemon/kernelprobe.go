@@ -25,10 +25,15 @@ func onDevice(device string) func(network, address string, c syscall.RawConn) er
 	}
 }
 
-// kernelConnect opens a TCP connection of the kernel's and resets it.
-func kernelConnect(ctx context.Context, device string, to netip.AddrPort) (time.Duration, error) {
+// kernelConnect opens a TCP connection of the kernel's and resets it. from is its
+// source; zero: the kernel chooses.
+func kernelConnect(ctx context.Context, device string, from netip.Addr, to netip.AddrPort) (time.Duration, error) {
 	began := time.Now()
-	c, err := (&net.Dialer{Control: onDevice(device)}).DialContext(ctx, "tcp", withDevice(to.Addr(), device, to.Port()))
+	d := net.Dialer{Control: onDevice(device)}
+	if from.IsValid() {
+		d.LocalAddr = &net.TCPAddr{IP: from.AsSlice()}
+	}
+	c, err := d.DialContext(ctx, "tcp", withDevice(to.Addr(), device, to.Port()))
 	took := time.Since(began)
 	if err != nil {
 		return 0, shortError(ctx, err)

@@ -55,24 +55,36 @@ func (p *prober) ping(ctx context.Context, to netip.Addr) (time.Duration, error)
 // connect opens a TCP connection and resets it.
 func (p *prober) connect(ctx context.Context, to netip.AddrPort) (time.Duration, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	device, ok := p.kernels(to.Addr())
-	if !ok { // the answer to a connection comes to whoever has the address
-		device, ok = p.tap(to.Addr())
+	if device, ok := p.kernels(to.Addr()); ok {
+		return kernelConnect(ctx, device, netip.Addr{}, to)
 	}
-	if ok {
-		return kernelConnect(ctx, device, to)
+	// The answer to a connection comes to whoever has the address.
+	if device, from, ok := p.tap(to.Addr()); ok {
+		return kernelConnect(ctx, device, from, to)
 	}
 	return p.stack.Connect(ctx, to)
 }
 
 // tap returns the host TAP by which the kernel reaches an address, where it has
-// the addresses of the interface there.
-func (p *prober) tap(to netip.Addr) (device string, ok bool) {
-	number, ok := p.egress(to)
-	if !ok || p.host == nil {
-		return "", false
+// the addresses of the interface there, and the address that it does so from,
+// which leads there whatever other routes the host has.
+func (p *prober) tap(to netip.Addr) (device string, from netip.Addr, ok bool) {
+	if p.host == nil {
+		return "", from, false
 	}
-	return p.host.device(number)
+	if to.IsLinkLocalUnicast() && to.Is6() {
+		for number, a := range p.ports.all() {
+			if a.cfg.Name == to.Zone() {
+				device, ok = p.host.linkDevice(uint16(number))
+			}
+		}
+		return device, from, ok
+	}
+	number, ok := p.egress(to)
+	if !ok {
+		return "", from, false
+	}
+	return p.host.device(number, to)
 }
 
 // kernels returns the device by which the router's own routes reach an

@@ -95,11 +95,11 @@ func TestKernelPingAndConnectOnLoopback(t *testing.T) {
 	if took, err := kernelPing(ctx, "lo", open.Addr(), 1); err != nil || took <= 0 {
 		t.Errorf("ping: %v, %v", took, err)
 	}
-	if took, err := kernelConnect(ctx, "lo", open); err != nil || took <= 0 {
+	if took, err := kernelConnect(ctx, "lo", netip.Addr{}, open); err != nil || took <= 0 {
 		t.Errorf("connect: %v, %v", took, err)
 	}
 	l.Close()
-	if _, err := kernelConnect(ctx, "lo", open); !errors.Is(err, syscall.ECONNREFUSED) || err.Error() != "connection refused" {
+	if _, err := kernelConnect(ctx, "lo", netip.Addr{}, open); !errors.Is(err, syscall.ECONNREFUSED) || err.Error() != "connection refused" {
 		t.Errorf("closed port: %v", err)
 	}
 	if _, err := kernelPing(ctx, "no-such-device", open.Addr(), 1); !errors.Is(err, syscall.ENODEV) {

@@ -86,7 +86,8 @@ func testTAPsComeBack(t *testing.T, bfd bool) {
 		return
 	}
 	if away := back.Sub(killed); away > sessionsEnd {
-		t.Skipf("the router was away for %v: by then sessions are ended", away.Round(time.Millisecond))
+		t.Log("by then sessions are ended, so it does not matter that they are others")
+		return
 	}
 	time.Sleep(5 * time.Second) // what is left of the connections would break by now
 	if after := v.waitEstablished("isp4").Established + v.waitEstablished("isp6").Established; after != before {
@@ -170,7 +171,7 @@ func TestAForeignDeviceHasTheNameOfAHostTAP(t *testing.T) {
 	r := newRig(t)
 	v := r.vrouter("r1", hostTAPs(""))
 	if out, err := r.run(v.host, "ip", "link", "add", "vr-lan", "type", "veth", "peer", "name", "other"); err != nil {
-		t.Skipf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s", err, out)
 	}
 	v.start()
 	v.waitTAP("wan")

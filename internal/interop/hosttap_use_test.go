@@ -39,6 +39,7 @@ func TestTheHostUsesTheRoutersAddresses(t *testing.T) {
 	must(t, v.host.Address("mgmt", "198.18.0.2/24", "2001:db8:5::2/64"))
 	must(t, v.host.Route("0.0.0.0/0", "198.18.0.1", "mgmt"))
 	must(t, v.host.Route("::/0", "2001:db8:5::1", "mgmt"))
+	must(t, v.host.Sysctl("net/ipv4/conf/all/rp_filter", "1")) // as distributions have it
 	v.start()
 	v.waitTAP("lan")
 	v.waitTAP("wan")
