@@ -92,6 +92,30 @@ func TestStreamCountsWhatACutCableLoses(t *testing.T) {
 	}
 }
 
+// A stream that is one way tells of its way alone, whatever becomes of the other.
+func TestOneWayStreamsTellTheDirection(t *testing.T) {
+	r := newRouted(t, newLab(t))
+	out, err := StartOneWay(r.lan, r.up, netip.MustParseAddr("203.0.113.10"), 9010, 1000)
+	must(t, err)
+	defer out.Close()
+	back, err := StartOneWay(r.up, r.lan, netip.MustParseAddr("192.0.2.10"), 9010, 1000)
+	must(t, err)
+	defer back.Close()
+	waitFor(t, "both flow", func() bool { return out.Flowing(300) && back.Flowing(300) })
+	if hops := out.Hops(); hops[1] == 0 || out.Returned() == 0 {
+		t.Errorf("%d packets have arrived, by routers passed: %v", out.Returned(), hops)
+	}
+	fromOut, fromBack := out.Next(), back.Next()
+	must(t, r.up.Blackhole("192.0.2.0/24"))
+	waitFor(t, "time goes by", func() bool { return out.Next() > fromOut+900 })
+	if loss := out.Loss(fromOut); loss.Lost != 0 || loss.Duplicates != 0 || loss.Sent < 100 {
+		t.Errorf("the way that is well: %+v", loss)
+	}
+	if loss := back.Loss(fromBack); loss.LostOut != loss.Lost || loss.Lost+10 < loss.Sent || loss.Sent < 100 {
+		t.Errorf("the way that is blocked: %+v", loss)
+	}
+}
+
 func TestWhoFindsTheOneRouterThatAnswers(t *testing.T) {
 	r := newRouted(t, newLab(t))
 	mac, err := r.router.MAC("lan")

@@ -12,9 +12,11 @@ import (
 )
 
 // Stream is a steady flow of UDP packets from one host to another, which
-// sends each back. Every packet has a number, so that each loss is seen.
+// sends each back, unless it is one way. Every packet has a number, so that each
+// loss is seen.
 type Stream struct {
 	interval time.Duration
+	oneWay   bool
 	conn     *net.UDPConn // of the sender
 	echo     *net.UDPConn // of the other host
 	stop     chan struct{}
@@ -36,7 +38,7 @@ const history = 1 << 16
 type fate struct {
 	sent    time.Duration
 	arrived uint8 // copies that came to the other host
-	back    uint8 // copies of the echo that came back
+	back    uint8 // copies of the echo that came back; one way: that arrived
 }
 
 // grace is how long an echo may take before its packet is called lost.
@@ -45,7 +47,21 @@ const grace = 400 * time.Millisecond
 // StartStream starts a stream of rate packets a second to an address of the
 // other host.
 func StartStream(from, to *Host, addr netip.Addr, port uint16, rate int) (*Stream, error) {
-	s := &Stream{interval: time.Second / time.Duration(rate), stop: make(chan struct{}), start: time.Now(), hops: map[int]uint64{}}
+	return startStream(from, to, addr, port, rate, false)
+}
+
+// StartOneWay is StartStream without echo: a packet has come back, in the words
+// of the methods, when it has arrived. Two of them, one each way, tell the losses
+// of each way also while the other is dead.
+func StartOneWay(from, to *Host, addr netip.Addr, port uint16, rate int) (*Stream, error) {
+	return startStream(from, to, addr, port, rate, true)
+}
+
+func startStream(from, to *Host, addr netip.Addr, port uint16, rate int, oneWay bool) (*Stream, error) {
+	s := &Stream{
+		interval: time.Second / time.Duration(rate), oneWay: oneWay,
+		stop: make(chan struct{}), start: time.Now(), hops: map[int]uint64{},
+	}
 	target := net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, port))
 	err := to.Do(func() (err error) {
 		if s.echo, err = net.ListenUDP("udp", target); err != nil {
@@ -124,10 +140,14 @@ func (s *Stream) answer() {
 	var b [64]byte
 	for {
 		n, peer, hops, err := s.readEcho(b[:])
-		if err == nil && n == 8 {
+		switch {
+		case err == nil && n == 8 && s.oneWay:
+			s.count(binary.BigEndian.Uint64(b[:]), func(f *fate) { f.back++; s.hops[hops]++ })
+			s.returned.Add(1)
+		case err == nil && n == 8:
 			s.count(binary.BigEndian.Uint64(b[:]), func(f *fate) { f.arrived++; s.hops[hops]++ })
 			s.echo.WriteTo(b[:8], peer)
-		} else if s.closing() {
+		case s.closing():
 			return
 		}
 	}

@@ -46,6 +46,7 @@ type gateway struct {
 	config  string
 	host    *netlab.Host
 	process *netlab.Process // nil: it does not run
+	frozen  []int           // pids, the guardian's first
 }
 
 func newGateway(l *netlab.Lab, binary string, h *netlab.Host, plan gatewayPlan) (*gateway, error) {
@@ -89,6 +90,26 @@ func (g *gateway) kill() error {
 	return nil
 }
 
+// freeze stops every process of the router in the middle of what it does, its
+// guardian first: nobody says farewell, and all links stay up.
+func (g *gateway) freeze() error {
+	g.frozen = append([]int{g.process.PID()}, g.process.Children()...)
+	return g.signal(syscall.SIGSTOP)
+}
+
+// thaw lets them go on, as if no time had passed.
+func (g *gateway) thaw() error {
+	slices.Reverse(g.frozen)
+	return g.signal(syscall.SIGCONT)
+}
+
+func (g *gateway) signal(what syscall.Signal) (err error) {
+	for _, pid := range g.frozen {
+		err = errors.Join(err, syscall.Kill(pid, what))
+	}
+	return err
+}
+
 const stopPatience = 5 * time.Second
 
 // routerPID returns the pid of the router process among the guardian's children.
@@ -118,6 +139,17 @@ func (g *gateway) show(ctx context.Context, topic string, into any) error {
 		return fmt.Errorf("show %s of %s: %w", topic, g.plan.Name, err)
 	}
 	return nil
+}
+
+// transitions returns how often the state of the router's virtual routers has
+// changed.
+func (g *gateway) transitions(ctx context.Context) (n uint64, err error) {
+	var list []struct{ Transitions uint64 }
+	err = g.show(ctx, "vrrp", &list)
+	for _, v := range list {
+		n += v.Transitions
+	}
+	return n, err
 }
 
 // isMaster returns nil where the router is master in both families.

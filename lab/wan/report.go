@@ -2,38 +2,50 @@ package wan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"vrouter/internal/netlab"
 )
 
-var families = [2]string{"IPv4", "IPv6"}
-
 // result is what one step brought.
 type result struct {
 	step
 	at   time.Duration // since the start
 	took time.Duration // until all was well again, and seen to be
-	loss [2]netlab.Loss
+	loss [ways]netlab.Loss
 }
 
 // late is how late packets of the streams were sent at most.
-func (r *result) late() time.Duration { return max(r.loss[0].Late, r.loss[1].Late) }
+func (r *result) late() (d time.Duration) {
+	for i := range r.loss {
+		d = max(d, r.loss[i].Late)
+	}
+	return d
+}
+
+// gap is the longest time without service, in any way.
+func (r *result) gap() (d time.Duration) {
+	for i := range r.loss {
+		d = max(d, r.loss[i].Gap)
+	}
+	return d
+}
 
 // stall is a lateness from which on nothing can be said of a step: the machine
 // stood still for so long that BFD may have failed by it.
 const stall = bfdTime / 3
 
-// missed says in which family the step cost more than it may; "" where in none.
+// missed says which way the step cost more than it may; "" where in none.
 func (r *result) missed() string {
 	for i, loss := range r.loss {
 		switch {
 		case r.setup:
 		case r.bound == 0 && loss.Lost > 0:
-			return fmt.Sprintf("%s lost %d packets where nothing need be lost", families[i], loss.Lost)
+			return fmt.Sprintf("%s lost %d packets where nothing need be lost", wayNames[i], loss.Lost)
 		case r.bound > 0 && loss.Gap > r.bound:
-			return fmt.Sprintf("%s stood still for %s, and may for %s", families[i], milliseconds(loss.Gap), milliseconds(r.bound))
+			return fmt.Sprintf("%s stood still for %s, and may for %s", wayNames[i], milliseconds(loss.Gap), milliseconds(r.bound))
 		}
 	}
 	return ""
@@ -52,24 +64,24 @@ func (r *result) verdict() string {
 
 // words tells the result while the scenario runs.
 func (r *result) words() string {
-	text := "well after " + milliseconds(r.took)
+	text := fmt.Sprintf("well after %.1f s", r.took.Seconds())
 	if r.setup {
 		return text
 	}
-	for i := range r.loss {
-		text += fmt.Sprintf("   %s: %s", families[i], lossCell(&r.loss[i]))
+	if r.gap() == 0 {
+		text += ", nothing lost"
+	} else {
+		text += fmt.Sprintf(", lost: IPv4 %s, IPv6 %s; longest gap %s", r.lost(out4), r.lost(out6), milliseconds(r.gap()))
 	}
 	if missed := r.missed(); missed != "" {
-		text += "   " + r.verdict() + ": " + missed
+		text += "\n         " + r.verdict() + ": " + missed
 	}
 	return text
 }
 
-func lossCell(loss *netlab.Loss) string {
-	if loss.Lost == 0 {
-		return "0"
-	}
-	return fmt.Sprintf("%d in %s", loss.Lost, milliseconds(loss.Gap))
+// lost tells what a family lost out and back.
+func (r *result) lost(out int) string {
+	return fmt.Sprintf("%d + %d", r.loss[out].Lost, r.loss[out+1].Lost)
 }
 
 // report is all that the end tells.
@@ -77,22 +89,30 @@ type report struct{ results []result }
 
 func (r *report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n  %-34s %-16s %-16s %-22s %s\n", "what happened", "IPv4 lost", "IPv6 lost", "may cost", "")
+	fmt.Fprint(&b, "\n                               lost out + back        longest      may\n")
+	fmt.Fprintf(&b, "  %-28s %-11s %-11s %7s %8s  %s\n", "what happened", "IPv4", "IPv6", "gap", "cost", "")
 	late := time.Duration(0)
+	var reasons []string
 	for i := range r.results {
 		e := &r.results[i]
 		if e.setup {
 			continue
 		}
-		may := e.why
+		may := "nothing"
 		if e.bound > 0 {
-			may = fmt.Sprintf("%s (%s)", milliseconds(e.bound), e.why)
+			may = milliseconds(e.bound)
+			if reason := may + ": " + e.why; !slices.Contains(reasons, reason) {
+				reasons = append(reasons, reason)
+			}
 		}
 		late = max(late, e.late())
-		fmt.Fprintf(&b, "  %-34s %-16s %-16s %-22s %s\n", e.title, lossCell(&e.loss[0]), lossCell(&e.loss[1]), may, e.verdict())
+		fmt.Fprintf(&b, "  %-28s %-11s %-11s %7s %8s  %s\n", e.title, e.lost(out4), e.lost(out6), milliseconds(e.gap()), may, e.verdict())
 	}
-	fmt.Fprintf(&b, "\n  1000 packets a second in each family, from the LAN to the remote host and back;\n"+
-		"  the machine was late with them by %s at most.\n", milliseconds(late))
+	fmt.Fprintf(&b, "\n  1000 packets a second in each family, from the LAN to the remote host, and as\n"+
+		"  many from there; the machine was late with them by %s at most.\n", milliseconds(late))
+	for _, reason := range reasons {
+		fmt.Fprintf(&b, "  %s\n", reason)
+	}
 	return b.String()
 }
 

@@ -31,7 +31,7 @@ func TestAStepIsJudgedByTheWorseFamily(t *testing.T) {
 		{"a stall that cost nothing", 0, false, lost(0, 0, time.Second), lost(0, 0, 0), "ok"},
 		{"before anything ran", 0, true, lost(3000, 3*time.Second, 0), lost(0, 0, 0), "ok"},
 	} {
-		r := result{step: step{title: test.name, bound: test.bound, setup: test.setup}, loss: [2]netlab.Loss{test.v4, test.v6}}
+		r := result{step: step{title: test.name, bound: test.bound, setup: test.setup}, loss: [ways]netlab.Loss{out4: test.v4, back6: test.v6}}
 		if v := r.verdict(); v != test.verdict {
 			t.Errorf("%s: %q, want %q", test.name, v, test.verdict)
 		}

@@ -1,8 +1,8 @@
 // Package wan is "vrouter demo --scenario bgp": two vrouter processes are the
 // gateway of a LAN and have a provider each, by BGP and BFD; both providers
 // lead to the same host. All run on this machine, in namespaces: the providers
-// are BIRD and FRR where they are installed. A stream of packets runs from the
-// LAN to the host and back while links, providers and routers fail and come
+// are BIRD and FRR where they are installed. Streams of packets run from the LAN
+// to the host, and from there, while links, providers and routers fail and come
 // back, and a table tells what each of that cost, and what it may.
 package wan
 
@@ -51,7 +51,7 @@ type story struct {
 	*network
 	out     io.Writer
 	start   time.Time
-	streams [2]*netlab.Stream // IPv4, IPv6
+	streams [ways]*netlab.Stream
 	results []result
 }
 
@@ -108,9 +108,24 @@ func (s *story) close() {
 	}
 }
 
+// The streams: each family out from the LAN, and back to it.
+const (
+	out4 = iota
+	back4
+	out6
+	back6
+	ways
+)
+
+var wayNames = [ways]string{"IPv4 out", "IPv4 back", "IPv6 out", "IPv6 back"}
+
 func (s *story) traffic() (err error) {
-	for i, target := range []addressPair{remote4, remote6} {
-		if s.streams[i], err = netlab.StartStream(s.lan, s.remote, target.addr(), 7007, rate); err != nil {
+	for i, to := range [ways]addressPair{remote4, lanSide.V4, remote6, lanSide.V6} {
+		from, there := s.lan, s.remote
+		if i == back4 || i == back6 {
+			from, there = there, from
+		}
+		if s.streams[i], err = netlab.StartOneWay(from, there, to.addr(), 7007, rate); err != nil {
 			return err
 		}
 	}
@@ -127,7 +142,8 @@ type step struct {
 	master *gateway      // who must be master afterwards
 	up     []session     // what must be established afterwards, with all routes
 	down   []session     // and what must not be
-	leads  *gateway      // by whom the Internet is reached afterwards, in both families
+	leads  *gateway      // whose provider leads to the Internet afterwards, and back, in both families
+	after  func(context.Context) error
 }
 
 // play lets one step happen, waits until all is well, and notes what was lost.
@@ -135,7 +151,7 @@ func (s *story) play(ctx context.Context, e step) error {
 	if err := wait(ctx, calm); err != nil {
 		return err
 	}
-	var marks [2]uint64
+	var marks [ways]uint64
 	for i, stream := range s.streams {
 		marks[i] = stream.Next()
 	}
@@ -146,6 +162,11 @@ func (s *story) play(ctx context.Context, e step) error {
 	}
 	if err := s.settle(ctx, e); err != nil {
 		return err
+	}
+	if e.after != nil {
+		if err := e.after(ctx); err != nil {
+			return fmt.Errorf("%s: %w", e.title, err)
+		}
 	}
 	r := result{at: at.Sub(s.start), step: e, took: time.Since(at)}
 	for i, stream := range s.streams {
@@ -175,9 +196,9 @@ func (s *story) settle(ctx context.Context, e step) error {
 
 // well returns nil when all is as it must be after a step, else what is not.
 func (s *story) well(ctx context.Context, e step) error {
-	for i, family := range families {
+	for i, way := range wayNames {
 		if !s.streams[i].Flowing(steadyCount) {
-			return fmt.Errorf("%s packets do not all come back", family)
+			return fmt.Errorf("packets do not all arrive: %s", way)
 		}
 	}
 	if err := e.master.isMaster(ctx); err != nil {
@@ -193,10 +214,52 @@ func (s *story) well(ctx context.Context, e step) error {
 			return err
 		}
 	}
-	if e.leads == nil {
-		return nil
+	if err := e.master.leadsBy(ctx, e.leads); err != nil {
+		return err
 	}
-	return e.master.leadsBy(ctx, e.leads)
+	if e.leads == s.r1 {
+		return passesBy(ctx, s.isp1, s.isp2)
+	}
+	return passesBy(ctx, s.isp2, s.isp1)
+}
+
+// passesBy returns nil where traffic goes by one provider in both directions, and
+// none by the other: answers come in through the router that the LAN sends by.
+func passesBy(ctx context.Context, one, other *provider) error {
+	const (
+		span = 200 * time.Millisecond
+		many = 2 * rate / 10 // half of what the streams send in span, each way
+		few  = many / 4      // BGP, BFD and neighbours
+	)
+	was, err := received(one, other)
+	if err != nil {
+		return err
+	}
+	if err := wait(ctx, span); err != nil {
+		return err
+	}
+	is, err := received(one, other)
+	if err != nil {
+		return err
+	}
+	for i, direction := range []string{"out", "back"} {
+		if got, beside := is[i]-was[i], is[i+2]-was[i+2]; got < many || beside > few {
+			return fmt.Errorf("%d packets %s pass %s and %d pass %s in %v", got, direction, one.plan.Name, beside, other.plan.Name, span)
+		}
+	}
+	return nil
+}
+
+// received returns how many packets each provider got of its customer and of the
+// Internet.
+func received(providers ...*provider) (counts []uint64, err error) {
+	for _, p := range providers {
+		for _, dev := range []string{isp1Cust.Dev, isp1Up.Dev} {
+			n, e := p.host.Received(dev)
+			counts, err = append(counts, n), errors.Join(err, e)
+		}
+	}
+	return counts, err
 }
 
 // wait waits, unless ctx is done before.
