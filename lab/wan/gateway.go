@@ -228,7 +228,7 @@ func lastWords(of string, p *netlab.Process) string {
 	if p == nil {
 		return ""
 	}
-	const lines = 25
+	const lines = 60
 	all := strings.Split(strings.TrimSpace(p.Output()), "\n")
 	return fmt.Sprintf("\nLOG OF %s (%s)\n\n    %s\n", of, filepath.Base(p.Args[0]),
 		strings.Join(all[max(0, len(all)-lines):], "\n    "))

@@ -12,9 +12,10 @@ import (
 // result is what one step brought.
 type result struct {
 	step
-	at   time.Duration // since the start
-	took time.Duration // until all was well again, and seen to be
-	loss [ways]netlab.Loss
+	at    time.Duration // since the start
+	took  time.Duration // until all was well again, and seen to be
+	loss  [ways]netlab.Loss
+	wrong string // what step.after says
 }
 
 // late is how late packets of the streams were sent at most.
@@ -37,7 +38,8 @@ func (r *result) gap() (d time.Duration) {
 // stood still for so long that BFD may have failed by it.
 const stall = bfdTime / 3
 
-// missed says which way the step cost more than it may; "" where in none.
+// missed says which way the step cost more than it may, or what else is wrong; ""
+// where nothing is.
 func (r *result) missed() string {
 	for i, loss := range r.loss {
 		switch {
@@ -48,7 +50,7 @@ func (r *result) missed() string {
 			return fmt.Sprintf("%s stood still for %s, and may for %s", wayNames[i], milliseconds(loss.Gap), milliseconds(r.bound))
 		}
 	}
-	return ""
+	return r.wrong
 }
 
 // verdict is one word on the step.

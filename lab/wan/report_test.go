@@ -15,6 +15,10 @@ func lost(packets uint64, gap, late time.Duration) netlab.Loss {
 }
 
 func TestAStepIsJudgedByTheWorseFamily(t *testing.T) {
+	flapped := result{step: step{title: "flaps", bound: 400 * ms}, wrong: "mastership oscillates"}
+	if v := flapped.verdict(); v != "MISSED" || !strings.Contains(flapped.words(), flapped.wrong) {
+		t.Errorf("mastership oscillates: %q\n%s", v, flapped.words())
+	}
 	for _, test := range []struct {
 		name    string
 		bound   time.Duration
@@ -44,6 +48,27 @@ func TestAStepIsJudgedByTheWorseFamily(t *testing.T) {
 		}
 		if text := all.String(); !test.setup && !strings.Contains(text, test.name) {
 			t.Errorf("%s is not in the table:\n%s", test.name, text)
+		}
+	}
+}
+
+func TestTheTableTellsEachDirection(t *testing.T) {
+	r := report{results: []result{
+		{step: step{title: "a cable", bound: 400 * ms, why: byBFD}, loss: [ways]netlab.Loss{lost(1, ms, 0), lost(2, 2*ms, 0), lost(3, 3*ms, 0), lost(4, 9*ms, 0)}},
+		{step: step{title: "another", bound: 400 * ms, why: byBFD}},
+	}}
+	text := r.String()
+	for _, want := range []string{"a cable                      1 + 2       3 + 4          9 ms   400 ms  ok", "0 + 0"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	if n := strings.Count(text, byBFD); n != 1 {
+		t.Errorf("the reason of the bound is there %d times\n%s", n, text)
+	}
+	for _, line := range strings.Split(text, "\n") {
+		if len([]rune(line)) > 80 && !strings.Contains(line, "stood still") {
+			t.Errorf("wider than a terminal: %q", line)
 		}
 	}
 }

@@ -31,9 +31,9 @@ const followTime = 50 * time.Millisecond
 const (
 	byBFD     = "BFD's 3 × interval + 100 ms"
 	byKill    = "VRRP's skew time + 50 ms"
-	bySilence = "the longer of BFD's time + 100 ms and VRRP's Master_Down_Interval + 50 ms"
+	bySilence = "BFD's, or VRRP's Master_Down_Interval + 50 ms"
 	byNobody  = ""
-	byFIB     = "a provider that is vrouter announces what it will forward by"
+	byFIB     = "a provider that is vrouter announces a little too early"
 )
 
 // steps is what happens, in this order.

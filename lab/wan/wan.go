@@ -94,10 +94,11 @@ func tell(ctx context.Context, o Options) (r *report, err error) {
 			break
 		}
 	}
-	if err != nil && !errors.Is(err, errInterrupted) {
+	r = &report{results: s.results}
+	if err != nil && !errors.Is(err, errInterrupted) || r.verdict() != nil {
 		fmt.Fprint(s.out, s.logs())
 	}
-	return &report{results: s.results}, err
+	return r, err
 }
 
 func (s *story) close() {
@@ -136,14 +137,14 @@ func (s *story) traffic() (err error) {
 type step struct {
 	title  string
 	do     func() error
-	bound  time.Duration // the longest gap; 0: nothing may be lost
-	why    string        // where the bound comes from
-	setup  bool          // nothing was there that could be lost
-	master *gateway      // who must be master afterwards
-	up     []session     // what must be established afterwards, with all routes
-	down   []session     // and what must not be
-	leads  *gateway      // whose provider leads to the Internet afterwards, and back, in both families
-	after  func(context.Context) error
+	bound  time.Duration               // the longest gap; 0: nothing may be lost
+	why    string                      // where the bound comes from
+	setup  bool                        // nothing was there that could be lost
+	master *gateway                    // who must be master afterwards
+	up     []session                   // what must be established afterwards, with all routes
+	down   []session                   // and what must not be
+	leads  *gateway                    // whose provider leads to the Internet afterwards, and back, in both families
+	after  func(context.Context) error // what else must be so; nil: nothing
 }
 
 // play lets one step happen, waits until all is well, and notes what was lost.
@@ -163,12 +164,12 @@ func (s *story) play(ctx context.Context, e step) error {
 	if err := s.settle(ctx, e); err != nil {
 		return err
 	}
+	r := result{at: at.Sub(s.start), step: e, took: time.Since(at)}
 	if e.after != nil {
 		if err := e.after(ctx); err != nil {
-			return fmt.Errorf("%s: %w", e.title, err)
+			r.wrong = err.Error()
 		}
 	}
-	r := result{at: at.Sub(s.start), step: e, took: time.Since(at)}
 	for i, stream := range s.streams {
 		r.loss[i] = stream.Loss(marks[i])
 	}
