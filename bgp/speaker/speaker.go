@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -87,7 +88,17 @@ func modest(log *slog.Logger) {
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0); err != nil {
 		log.Debug("oom_score_adj stays as it is", "error", err)
 	}
+	// Threads that come later are as those that begin them.
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, task := range tasks {
+		if id, err := strconv.Atoi(task.Name()); err == nil {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, id, niceness) // more is always permitted
+		}
+	}
 }
+
+// niceness makes forwarding and VRRP go before a million routes; see nice(1).
+const niceness = 5
 
 // limitMemory sets how much memory the process may have, in bytes: beyond it
 // the garbage collector works harder, and a quarter beyond it the process ends.
