@@ -170,7 +170,7 @@ name = "%s"
 address = "%s"
 asn = %d
 families = ["ipv4", "ipv6"]
-bfd = { interval = "50ms", multiplier = 3 }
+bfd = { interval = "100ms", multiplier = 3 }
 import = { prefixes = ["0.0.0.0/0 le 32", "::/0 le 128"], local_preference = %d%s }
 `, n.name, link4(i, 1), n.asn, 200-i*100, limits)
 	}

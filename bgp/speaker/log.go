@@ -6,19 +6,21 @@ import (
 )
 
 // listener is the handler of GoBGP's log. What GoBGP finds worth a warning goes
-// to our log; the rest is for those who debug. Of that two lines are listened to,
-// since nothing else tells why a connection does not come about, and nothing so
-// early that a session has ended.
+// to our log; the rest is for those who debug. Of that three lines are listened
+// to, since nothing else tells why a connection does not come about, and nothing so
+// early that a session has ended, or why.
 type listener struct {
 	next   slog.Handler
 	failed func(peer, why string)
 	ended  func(peer, why string)
-	peer   string // of a logger for one neighbour
+	over   func(peer, why string) // has more prefixes than it may have
+	peer   string                 // of a logger for one neighbour
 }
 
 const (
 	failedToConnect = "failed to connect"
 	peerDown        = "Peer Down"
+	limitReached    = "Administrative shutdown(Prefix limit reached)"
 )
 
 // Enabled implements slog.Handler.
@@ -29,6 +31,8 @@ func (l *listener) Handle(ctx context.Context, r slog.Record) error {
 	switch r.Message {
 	case failedToConnect:
 		l.failed(l.peer, attribute(&r, "Error"))
+	case limitReached:
+		l.over(l.peer, "")
 	case peerDown:
 		l.ended(l.peer, attribute(&r, "Reason"))
 	}

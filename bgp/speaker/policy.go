@@ -19,7 +19,13 @@ const (
 	exportPolicy = "export"
 	defaultSet   = "default"
 	martianSet   = "martian"
+	ownPathSet   = "own-system"
 )
+
+// loopsMost is how often our own number may be in a path for GoBGP itself to look
+// on: it only ignores a route that loops, and the one that this stands in place of
+// stays. A policy that rejects it withdraws that, too (RFC 4271 9.1.2, 9.1.4).
+const loopsMost = 255
 
 // policies are the sets and statements of a setup.
 type policies struct {
@@ -38,6 +44,10 @@ func newPolicies(setup *bgp.Setup) *policies {
 		p.prefixSet(martianSet+family, martians(family == "4"))
 		p.in = append(p.in, statement(martianSet+family, &api.Conditions{PrefixSet: matchAny(martianSet + family)}, reject()))
 	}
+	p.sets = append(p.sets, &api.DefinedSet{
+		DefinedType: api.DefinedType_DEFINED_TYPE_AS_PATH, Name: ownPathSet, List: []string{fmt.Sprintf("_%d_", setup.Config.ASN)},
+	})
+	p.in = append(p.in, statement(ownPathSet, &api.Conditions{AsPathSet: matchAny(ownPathSet)}, reject()))
 	if len(setup.Own) > 0 {
 		hops := make([]string, 0, len(setup.Own))
 		for _, a := range setup.Own {

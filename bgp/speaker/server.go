@@ -29,6 +29,8 @@ type server struct {
 	multipath  bool
 	restarting bool // neighbours that are added were there before this process
 
+	admin sync.Mutex // held while neighbours are given to GoBGP or taken from it
+
 	mu       sync.Mutex
 	setup    *bgp.Setup
 	sessions map[netip.Addr]*session // by the neighbour's address, without a zone
@@ -49,7 +51,7 @@ func newServer(setup *bgp.Setup, log *slog.Logger) (*server, error) {
 	level := &slog.LevelVar{}
 	level.Set(slog.LevelDebug)
 	options := []gobgpserver.ServerOption{
-		gobgpserver.LoggerOption(slog.New(&listener{next: log.Handler(), failed: s.connectFailed, ended: s.sessionEnded}), level),
+		gobgpserver.LoggerOption(slog.New(&listener{next: log.Handler(), failed: s.connectFailed, ended: s.sessionEnded, over: s.overLimit}), level),
 	}
 	if setup.Config.API != "" {
 		options = append(options, gobgpserver.GrpcListenAddress("unix://"+setup.Config.API))
@@ -205,16 +207,38 @@ func (s *server) open(x *session) {
 	}
 }
 
-// close takes a neighbour from GoBGP.
+// close takes a neighbour from GoBGP. Its session is ended first: what GoBGP reads
+// of a neighbour while it is taken away would stay in the table for ever.
 func (s *server) close(x *session) {
 	if !x.open {
 		return
 	}
 	x.open = false
-	err := s.gobgp.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: x.circumstance.Peer.String()})
-	if err != nil {
+	ctx, address := context.Background(), x.circumstance.Peer.String()
+	if err := s.gobgp.DisablePeer(ctx, &api.DisablePeerRequest{Address: address}); err != nil {
+		s.log.Error("session not ended", "neighbor", x.neighbor.Name, "error", err)
+	}
+	for over := time.Now().Add(endTime); s.established(address) && time.Now().Before(over); {
+		time.Sleep(endPoll)
+	}
+	if err := s.gobgp.DeletePeer(ctx, &api.DeletePeerRequest{Address: address}); err != nil {
 		s.log.Error("neighbour not removed", "neighbor", x.neighbor.Name, "error", err)
 	}
+}
+
+// How long a session may take to end, with a million routes, and how often that is
+// looked at.
+const (
+	endTime = time.Minute
+	endPoll = 2 * time.Millisecond
+)
+
+// established reports whether GoBGP has a session with a neighbour.
+func (s *server) established(address string) (yes bool) {
+	err := s.gobgp.ListPeer(context.Background(), &api.ListPeerRequest{Address: address}, func(p *api.Peer) {
+		yes = p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED
+	})
+	return err == nil && yes
 }
 
 // deferral is how long a restarting speaker waits for its neighbours' routes
@@ -230,6 +254,7 @@ func peer(n *config.Neighbor, c *bgp.Circumstance, setup *bgp.Setup, restarting 
 	p := &api.Peer{
 		Conf: &api.PeerConf{
 			NeighborAddress: c.Peer.String(), PeerAsn: n.ASN, AuthPassword: n.Password, Description: n.Name,
+			AllowOwnAsn: loopsMost,
 		},
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			HoldTime: uint64(n.HoldTime / time.Second), KeepaliveInterval: uint64(max(n.HoldTime/3/time.Second, 1)),
@@ -279,6 +304,8 @@ func family(n *config.Neighbor, afi api.Family_Afi) *api.AfiSafi {
 
 // change takes another setup. ErrAnew: GoBGP cannot in a running process.
 func (s *server) change(setup *bgp.Setup) error {
+	s.admin.Lock()
+	defer s.admin.Unlock()
 	was, c := s.setup, &setup.Config
 	if was.RouterID != setup.RouterID || was.Config.ASN != c.ASN || was.Config.Multipath != c.Multipath ||
 		was.Config.API != c.API || was.Config.MemoryLimit != c.MemoryLimit {
@@ -328,7 +355,9 @@ func (s *server) rearrange(was, setup *bgp.Setup) (kept []*session) {
 		s.mu.Lock()
 		x.neighbor, x.circumstance, x.number = n, c, bgp.NeighborID(n.Name)
 		s.mu.Unlock()
+		x.limited = x.limited && same
 		switch {
+		case x.limited:
 		case c.Down != "" && x.open:
 			s.down(x, c.Down)
 		case c.Down != "":

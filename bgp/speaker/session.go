@@ -37,6 +37,7 @@ type session struct {
 	waiting      []gobgp.Family
 	complete     bool
 	stale        bool
+	limited      bool // had too many prefixes; server.admin guards it
 	ending       bool // it has ended, and GoBGP is about to tell
 	routerID     netip.Addr
 	lastError    string
@@ -82,7 +83,7 @@ func (s *server) peerChanged(e *apiutil.WatchEventMessage_PeerEvent, _ time.Time
 		}
 	}
 	if p.AdminState == api.PeerState_ADMIN_STATE_PFX_CT {
-		x.lastError = "more prefixes than max_prefixes: stays down until vrouter reload with another limit, or a restart"
+		x.lastError = tooMany
 	}
 	s.mu.Unlock()
 	s.tell()
@@ -222,6 +223,33 @@ func (s *server) sessionEnded(peer, why string) {
 	if known {
 		s.tell()
 	}
+}
+
+// tooMany says what has become of a neighbour that has announced more prefixes
+// than max_prefixes.
+const tooMany = "more prefixes than max_prefixes: stays down until vrouter reload with another limit, or a restart"
+
+// overLimit is told when GoBGP ends a session because of max_prefixes. With
+// graceful restart it would take the end for a restart and keep all routes for
+// the neighbour's restart time; so the neighbour is taken away from it.
+func (s *server) overLimit(peer, _ string) {
+	a, err := netip.ParseAddr(peer)
+	if err != nil {
+		return
+	}
+	go func() { // GoBGP's own goroutine must go on
+		s.admin.Lock()
+		defer s.admin.Unlock()
+		s.mu.Lock()
+		x := s.sessions[a.WithZone("")]
+		s.mu.Unlock()
+		if x == nil || !x.open {
+			return
+		}
+		x.limited = true
+		s.down(x, tooMany)
+		s.tell()
+	}()
 }
 
 // gracefulRestart is how GoBGP's log calls the end of a session whose neighbour
