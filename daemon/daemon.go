@@ -46,7 +46,8 @@ func Run(ctx context.Context, o Options) error {
 	o.Guardian.Hello(hello(cfg))
 	runtime.GOMAXPROCS(runtime.NumCPU() + spareThreads)
 	debug.SetGCPercent(50) // a small heap: short collections while VRRP runs
-	spread()
+	ballast := make([]byte, ballastSize)
+	defer runtime.KeepAlive(ballast)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	defer outliveLogReader()()
@@ -70,13 +71,9 @@ func outliveLogReader() (undo func()) {
 }
 
 // ballastSize counts as live with the garbage collector, and is never touched: it
-// costs addresses and no memory.
+// costs addresses and no memory. Half of it more garbage is collected at once, and
+// therefore less often: a collection stops all threads for a moment twice, and on a
+// machine whose CPUs others want that moment lasts until each of them has had one.
+// Ten thousands of routes a second would have a small heap collected twenty times a
+// second.
 const ballastSize = 128 << 20
-
-var ballast []byte
-
-// spread has half of ballastSize more garbage collected at once, and therefore less
-// often: a collection stops all threads for a moment twice, and on a machine whose
-// CPUs others want that moment lasts until each of them has had one. Ten thousand
-// routes a second would have a small heap collected twenty times a second.
-func spread() { ballast = make([]byte, ballastSize) }

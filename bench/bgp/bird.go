@@ -93,7 +93,7 @@ protocol static far6 {
 	ipv6;
 include "%[6]s/routes6.conf";
 }
-protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }
+protocol bfd { interface "*" { interval 300 ms; multiplier 5; }; }
 protocol bgp peer {
 	disabled;
 	local %[1]s as %[3]d;

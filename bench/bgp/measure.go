@@ -250,7 +250,7 @@ func (b *testbed) lose(ctx context.Context, how string) (l loss, err error) {
 	if err != nil {
 		return l, err
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(4 * time.Second)
 	until := s.next()
 	time.Sleep(500 * time.Millisecond)
 	o := s.outage(from, until)

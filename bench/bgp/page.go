@@ -133,7 +133,7 @@ const pageMethod = `
 - GoBGP alone is its library with one neighbour, default policies and nobody who listens to its routes; vrouter is the program as it is. Both take the table from the same BIRD, in turn, on the same machine; its time is from Established to End-of-RIB of both families. vrouter's is from Established until the router process has all routes in its forwarding table.
 - The two processes of vrouter, BIRD, and what else the machine does share the CPUs: where there are two, GoBGP has one of them to itself only while nobody else needs it.
 - Advertisements: the kernel's time of each on the LAN, beside that of the one before it.
-- Losses: a stream to addresses in a thousand of the prefixes crosses the router meanwhile. "Detected" is the router's own event: the interface down, BFD (100 ms x 3) down, the session gone. A session that is reset loses no packet by itself, since the neighbour goes on forwarding. "BGP has chosen anew" is when no route by the lost neighbour is left.
+- Losses: a stream to addresses in a thousand of the prefixes crosses the router meanwhile. "Detected" is the router's own event: the interface down, BFD (300 ms x 5: BIRD, with a million routes to send on a machine like this, is silent for longer than less) down, the session gone. A session that is reset loses no packet by itself, since the neighbour goes on forwarding. "BGP has chosen anew" is when no route by the lost neighbour is left.
 
 To repeat it: ` + "`make bench-bgp`" + `; ` + "`FLAGS=\"-v4 100000 -v6 20000 -rounds 1\"`" + ` for a part.
 `

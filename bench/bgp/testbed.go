@@ -139,6 +139,7 @@ func (b *testbed) write(limit int) error {
 	var t strings.Builder
 	fmt.Fprintf(&t, `[router]
 name = "r"
+watchdog = "2s" # what is late is measured, not ended
 [control]
 socket = "%s"
 [log]
@@ -170,7 +171,7 @@ name = "%s"
 address = "%s"
 asn = %d
 families = ["ipv4", "ipv6"]
-bfd = { interval = "100ms", multiplier = 3 }
+bfd = { interval = "300ms", multiplier = 5 }
 import = { prefixes = ["0.0.0.0/0 le 32", "::/0 le 128"], local_preference = %d%s }
 `, n.name, link4(i, 1), n.asn, 200-i*100, limits)
 	}
