@@ -3,7 +3,7 @@
 //
 // "vrouter run" is the guardian: small and calm, with a thread of its own. It
 // starts the router process from the same program (Run), which finds its way
-// back by Inherit and then sends heartbeats, and for each virtual router of
+// back by Inherit and then leaves heartbeats, and for each virtual router of
 // which it is Master a last will: the frames by which the others learn that it
 // is gone. When the router process ends, or is silent for longer than its
 // watchdog, the guardian sends the wills, ends the process for good, and starts
