@@ -11,35 +11,20 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 	"time"
 
-	"vrouter/internal/netlab"
+	"vrouter/bench/harness"
 )
 
 func main() {
-	o, err := parseOptions(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		os.Exit(0)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "failover:", err)
-		os.Exit(2)
-	}
-	if o.from != "" {
-		err = o.again()
-	} else {
-		err = netlab.Run(context.Background(), os.Stdout, os.Stderr, o.run)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "failover:", err)
-		os.Exit(1)
-	}
+	harness.Main("failover", func(args []string) (func(context.Context) error, func() error, error) {
+		o, err := parseOptions(args)
+		if err == nil && o.from != "" {
+			return nil, o.again, nil
+		}
+		return o.run, nil, err
+	})
 }
 
 // options say what is measured.
@@ -60,9 +45,9 @@ func parseOptions(args []string) (*options, error) {
 	o := &options{}
 	set := flag.NewFlagSet("failover", flag.ContinueOnError)
 	var names, intervals, daemons string
-	set.StringVar(&names, "events", "all", "what happens, by name: "+strings.Join(eventIDs(), ","))
+	set.StringVar(&names, "events", "all", "what happens, by name: "+strings.Join(harness.Names(events, eventID), ","))
 	set.StringVar(&intervals, "intervals", "10ms,100ms,1s", "advertisement intervals")
-	set.StringVar(&daemons, "daemons", "all", "what is measured: "+strings.Join(kindNames(), ","))
+	set.StringVar(&daemons, "daemons", "all", "what is measured: "+strings.Join(harness.Names(kinds, kindName), ","))
 	set.IntVar(&o.repeat, "repeat", 5, "repetitions of each event")
 	set.IntVar(&o.parallel, "parallel", 2, "networks at one time with intervals of 1 s and more; the others are alone")
 	set.StringVar(&o.binary, "vrouter", "", "the vrouter program (default: it is built)")
@@ -77,10 +62,10 @@ func parseOptions(args []string) (*options, error) {
 		return nil, errors.New("no arguments but flags; -repeat and -parallel from 1")
 	}
 	var err error
-	if o.events, err = choose(names, events, func(e *event) string { return e.id }); err != nil {
+	if o.events, err = harness.Choose(names, events, eventID); err != nil {
 		return nil, fmt.Errorf("-events: %w", err)
 	}
-	if o.kinds, err = choose(daemons, kinds, func(k *kind) string { return k.name }); err != nil {
+	if o.kinds, err = harness.Choose(daemons, kinds, kindName); err != nil {
 		return nil, fmt.Errorf("-daemons: %w", err)
 	}
 	for text := range strings.SplitSeq(intervals, ",") {
@@ -93,37 +78,8 @@ func parseOptions(args []string) (*options, error) {
 	return o, nil
 }
 
-// choose picks those of a list whose names are given, joined by commas.
-func choose[T any](names string, all []T, name func(T) string) (list []T, err error) {
-	if names == "all" {
-		return all, nil
-	}
-	for n := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(all, func(t T) bool { return name(t) == n })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no %q", n)
-		}
-		list = append(list, all[i])
-	}
-	return list, nil
-}
-
-func eventIDs() (list []string) {
-	for _, e := range events {
-		list = append(list, e.id)
-	}
-	return list
-}
-
-func kindNames() (list []string) {
-	for _, k := range kinds {
-		list = append(list, k.name)
-	}
-	return list
-}
-
-// spareProcessors is for how many threads more there is room at one time.
-const spareProcessors = 8
+func eventID(e *event) string { return e.id }
+func kindName(k *kind) string { return k.name }
 
 // again prints and writes what an earlier run has measured.
 func (o *options) again() error {
@@ -141,17 +97,12 @@ var program string
 
 // run measures, in namespaces.
 func (o *options) run(ctx context.Context) error {
-	// A thread that comes back from the kernel needs a processor of Go's
-	// scheduler: with as many as CPUs the meter's threads wait for each other.
-	runtime.GOMAXPROCS(runtime.NumCPU() + spareProcessors)
-	if err := o.findProgram(); err != nil {
+	var done func()
+	var err error
+	if program, done, err = harness.Program(o.binary); err != nil {
 		return err
 	}
-	defer func() {
-		if o.binary == "" {
-			os.RemoveAll(filepath.Dir(program))
-		}
-	}()
+	defer done()
 	rep := newReport(o)
 	jobs := o.jobs(rep)
 	if len(jobs) == 0 {
@@ -167,26 +118,6 @@ func (o *options) run(ctx context.Context) error {
 	}
 	if ctx.Err() != nil {
 		return errors.New("interrupted: the files have what was measured until then")
-	}
-	return nil
-}
-
-// findProgram finds or builds vrouter.
-func (o *options) findProgram() (err error) {
-	if o.binary != "" {
-		program, err = filepath.Abs(o.binary)
-		return err
-	}
-	dir, err := os.MkdirTemp("", "vrouter-failover-")
-	if err != nil {
-		return err
-	}
-	program = filepath.Join(dir, "vrouter")
-	build := exec.Command("go", "build", "-o", program, "vrouter/cmd/vrouter")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		os.RemoveAll(dir)
-		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"vrouter/bench/harness"
+
 	"vrouter/internal/netlab"
 )
 
@@ -31,10 +33,11 @@ func TestMeasuresAPlannedStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.findProgram(); err != nil {
+	var done func()
+	if program, done, err = harness.Program(o.binary); err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(filepath.Dir(program))
+	defer done()
 	rep := newReport(o)
 	jobs := o.jobs(rep)
 	// A busy machine may disturb the meter: then there is nothing to judge.

@@ -12,37 +12,24 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"vrouter/internal/netlab"
+	"vrouter/bench/harness"
 )
 
 func main() {
 	becomePinned()
-	o, err := parseOptions(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		os.Exit(0)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "forwarding:", err)
-		os.Exit(2)
-	}
-	if o.from != "" {
-		err = o.again()
-	} else {
-		err = netlab.Run(context.Background(), os.Stdout, os.Stderr, o.run)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "forwarding:", err)
-		os.Exit(1)
-	}
+	harness.Main("forwarding", func(args []string) (func(context.Context) error, func() error, error) {
+		o, err := parseOptions(args)
+		if err == nil && o.from != "" {
+			return nil, o.again, nil
+		}
+		return o.run, nil, err
+	})
 }
 
 // options say what is measured.
@@ -83,44 +70,21 @@ func parseOptions(args []string) (*options, error) {
 		return nil, errors.New("no arguments but flags; -rounds from 1, -time from 300ms to 1m")
 	}
 	var err error
-	if o.routers, err = choose(names, kindNames()); err != nil {
+	if o.routers, err = harness.Choose(names, kindNames(), itself); err != nil {
 		return nil, fmt.Errorf("-routers: %w", err)
 	}
 	if !slices.Contains(o.routers, kernelKind) {
 		o.routers = append([]string{kernelKind}, o.routers...)
 	}
-	if o.tests, err = choose(chosen, tests); err != nil {
+	if o.tests, err = harness.Choose(chosen, tests, itself); err != nil {
 		return nil, fmt.Errorf("-tests: %w", err)
 	}
 	return o, nil
 }
 
-// choose picks those of a list that are named, joined by commas, in the list's
-// order.
-func choose(names string, all []string) (list []string, err error) {
-	if names == "all" {
-		return all, nil
-	}
-	wanted := strings.Split(names, ",")
-	for _, n := range wanted {
-		if !slices.Contains(all, n) {
-			return nil, fmt.Errorf("there is no %q; known: %s", n, strings.Join(all, ","))
-		}
-	}
-	for _, n := range all {
-		if slices.Contains(wanted, n) {
-			list = append(list, n)
-		}
-	}
-	return list, nil
-}
+func kindNames() []string { return harness.Names(kinds, func(k *kind) string { return k.name }) }
 
-func kindNames() (list []string) {
-	for _, k := range kinds {
-		list = append(list, k.name)
-	}
-	return list
-}
+func itself(name string) string { return name }
 
 func (o *options) wants(test string) bool { return slices.Contains(o.tests, test) }
 
@@ -143,22 +107,14 @@ func (o *options) again() error {
 	return rep.write(o)
 }
 
-// spareProcessors is for how many threads more there is room at one time.
-const spareProcessors = 8
-
 // run measures, in namespaces.
 func (o *options) run(ctx context.Context) error {
-	// A thread that comes back from the kernel needs a processor of Go's
-	// scheduler: with as many as CPUs the sender would wait for one.
-	runtime.GOMAXPROCS(runtime.NumCPU() + spareProcessors)
-	if err := o.findProgram(); err != nil {
+	var done func()
+	var err error
+	if program, done, err = harness.Program(o.binary); err != nil {
 		return err
 	}
-	defer func() {
-		if o.binary == "" {
-			os.RemoveAll(filepath.Dir(program))
-		}
-	}()
+	defer done()
 	defer prefer()()
 	rep := newReport(o)
 	fmt.Printf("%s\n%s\nNothing outside these namespaces is touched.\n\n", picture, strings.Join(rep.headLines(), "\n"))
@@ -243,24 +199,4 @@ func describe() string {
 		return "development"
 	}
 	return version
-}
-
-// findProgram finds or builds vrouter.
-func (o *options) findProgram() (err error) {
-	if o.binary != "" {
-		program, err = filepath.Abs(o.binary)
-		return err
-	}
-	dir, err := os.MkdirTemp("", "vrouter-forwarding-")
-	if err != nil {
-		return err
-	}
-	program = filepath.Join(dir, "vrouter")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-X main.version="+describe(), "-o", program, "vrouter/cmd/vrouter")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		os.RemoveAll(dir)
-		return fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return nil
 }

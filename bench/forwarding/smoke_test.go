@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"vrouter/bench/harness"
+
 	"vrouter/internal/netlab"
 )
 
@@ -34,10 +36,11 @@ func TestMeasuresTheKernelAndVrouter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.findProgram(); err != nil {
+	var done func()
+	if program, done, err = harness.Program(o.binary); err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(filepath.Dir(program))
+	defer done()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	rep := newReport(o)

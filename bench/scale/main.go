@@ -13,11 +13,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"time"
 
-	"vrouter/internal/netlab"
+	"vrouter/bench/harness"
 )
 
 // options say what is measured.
@@ -32,18 +31,10 @@ type options struct {
 }
 
 func main() {
-	o, err := parseOptions(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		os.Exit(0)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "scale:", err)
-		os.Exit(2)
-	}
-	if err := netlab.Run(context.Background(), os.Stdout, os.Stderr, o.run); err != nil {
-		fmt.Fprintln(os.Stderr, "scale:", err)
-		os.Exit(1)
-	}
+	harness.Main("scale", func(args []string) (func(context.Context) error, func() error, error) {
+		o, err := parseOptions(args)
+		return o.run, nil, err
+	})
 }
 
 func parseOptions(args []string) (*options, error) {
@@ -68,8 +59,6 @@ func parseOptions(args []string) (*options, error) {
 
 // run measures, in namespaces of its own.
 func (o *options) run(ctx context.Context) error {
-	// As in vrouter run: busy threads must not keep the others from running.
-	runtime.GOMAXPROCS(runtime.NumCPU() + 6)
 	debug.SetGCPercent(50)
 	prefer()
 	r := &report{options: *o, begin: time.Now(), busy: readLine("/proc/loadavg")}
