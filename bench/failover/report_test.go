@@ -162,7 +162,7 @@ func TestFilesHoldEveryRepetition(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	o, err := parseOptions([]string{"-events", "stop,kill", "-intervals", "20ms,1s", "-daemons", "frr", "-repeat", "7"})
-	if err != nil || len(o.events) != 2 || o.events[0].id != "stop" || len(o.intervals) != 2 || o.kinds[0].name != "frr" || o.repeat != 7 {
+	if err != nil || len(o.events) != 2 || o.events[0].id != "kill" || len(o.intervals) != 2 || o.kinds[0].name != "frr" || o.repeat != 7 {
 		t.Errorf("%+v, %v", o, err)
 	}
 	for _, bad := range [][]string{

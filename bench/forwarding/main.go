@@ -191,12 +191,3 @@ func prefer() (end func()) {
 		os.WriteFile(file, []byte(value), 0)
 	}
 }
-
-// describe names the version of the sources, where git knows it.
-func describe() string {
-	version, err := firstLine("git", "describe", "--tags", "--always", "--dirty")
-	if err != nil || version == "" {
-		return "development"
-	}
-	return version
-}

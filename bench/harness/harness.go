@@ -62,13 +62,22 @@ func Program(binary string) (path string, done func(), err error) {
 		return "", nil, err
 	}
 	path = filepath.Join(dir, "vrouter")
-	build := exec.Command("go", "build", "-o", path, "vrouter/cmd/vrouter")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-X main.version="+version(), "-o", path, "vrouter/cmd/vrouter")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		os.RemoveAll(dir)
 		return "", nil, fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, func() { os.RemoveAll(dir) }, nil
+}
+
+// version names the sources, where git knows them.
+func version() string {
+	out, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output()
+	if text := strings.TrimSpace(string(out)); err == nil && text != "" {
+		return text
+	}
+	return "development"
 }
 
 // Choose picks those of a list whose names are given, joined by commas, in the
