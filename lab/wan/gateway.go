@@ -19,7 +19,7 @@ import (
 )
 
 // Priorities of the two gateways. Each of a router's sessions with its provider
-// that is down takes off 60.
+// that is down takes off 60, and so does each default route that it has not.
 const (
 	priority1 = 200
 	priority2 = 150
@@ -139,6 +139,15 @@ func (g *gateway) show(ctx context.Context, topic string, into any) error {
 		return fmt.Errorf("show %s of %s: %w", topic, g.plan.Name, err)
 	}
 	return nil
+}
+
+// freezes returns how often the router has found that it stood still for longer
+// than others may wait for it (event freeze).
+func (g *gateway) freezes() int {
+	if g.process == nil {
+		return 0
+	}
+	return strings.Count(g.process.Output(), " msg=freeze ")
 }
 
 // transitions returns how often the state of the router's virtual routers has

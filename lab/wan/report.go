@@ -16,6 +16,7 @@ type result struct {
 	took  time.Duration // until all was well again, and seen to be
 	loss  [ways]netlab.Loss
 	wrong string // what step.after says
+	froze string // the router that says of itself that it stood still; "": none
 }
 
 // late is how late packets of the streams were sent at most.
@@ -53,13 +54,24 @@ func (r *result) missed() string {
 	return r.wrong
 }
 
+// stalled says who had no CPU time during the step; "" where everybody had.
+func (r *result) stalled() string {
+	switch {
+	case r.late() >= stall:
+		return "the machine stood still for " + milliseconds(r.late())
+	case r.froze != "":
+		return r.froze + " stood still"
+	}
+	return ""
+}
+
 // verdict is one word on the step.
 func (r *result) verdict() string {
 	switch {
 	case r.missed() == "":
 		return "ok"
-	case r.late() >= stall:
-		return "the machine stood still for " + milliseconds(r.late())
+	case r.stalled() != "":
+		return "stalled"
 	}
 	return "MISSED"
 }
@@ -77,6 +89,9 @@ func (r *result) words() string {
 	}
 	if missed := r.missed(); missed != "" {
 		text += "\n         " + r.verdict() + ": " + missed
+		if stalled := r.stalled(); stalled != "" {
+			text += "; but " + stalled
+		}
 	}
 	return text
 }
@@ -112,6 +127,9 @@ func (r *report) String() string {
 	}
 	fmt.Fprintf(&b, "\n  1000 packets a second in each family, from the LAN to the remote host, and as\n"+
 		"  many from there; the machine was late with them by %s at most.\n", milliseconds(late))
+	if r.unjudged() != "" {
+		fmt.Fprint(&b, "  stalled: nothing can be said of it\n")
+	}
 	for _, reason := range reasons {
 		fmt.Fprintf(&b, "  %s\n", reason)
 	}

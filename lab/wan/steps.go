@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"vrouter/vrrp"
@@ -40,7 +41,7 @@ const (
 func (s *story) steps() []step {
 	list := []step{{
 		title: "everything is started", do: s.startAll, setup: true,
-		master: s.r1, up: append(s.all(), s.r1.inside()...), leads: s.r1,
+		master: s.r1, up: s.all(), leads: s.r1,
 	}}
 	list = append(list, s.links()...)
 	list = append(list, s.routers()...)
@@ -51,8 +52,10 @@ func (s *story) steps() []step {
 	return list
 }
 
-// all is every session with a provider.
-func (s *story) all() []session { return append(s.r1.providers(), s.r2.providers()...) }
+// all is every session: with the providers, and between the routers.
+func (s *story) all() []session {
+	return slices.Concat(s.r1.providers(), s.r2.providers(), s.r1.inside(), s.r2.inside())
+}
 
 // links is what happens to links.
 func (s *story) links() []step {
@@ -119,18 +122,17 @@ func (c cable) flap(times int) error {
 // routers is what happens to r1.
 func (s *story) routers() []step {
 	r1, r2 := s.r1, s.r2
-	back := append(s.all(), r1.inside()...)
 	return []step{
 		{
 			title: "r1 is killed (kill -9)", do: r1.kill, bound: killTime, why: byKill,
 			master: r2, up: r2.providers(), leads: r2,
 		},
-		{title: "r1 comes back", do: r1.start, why: byNobody, master: r1, up: back, leads: r1},
+		{title: "r1 comes back", do: r1.start, why: byNobody, master: r1, up: s.all(), leads: r1},
 		{
 			title: "r1 freezes (SIGSTOP of all)", do: r1.freeze, bound: max(detectTime, silentTime), why: bySilence,
 			master: r2, up: r2.providers(), leads: r2,
 		},
-		{title: "r1 thaws", do: r1.thaw, why: byNobody, master: r1, up: back, leads: r1},
+		{title: "r1 thaws", do: r1.thaw, still: true, why: byNobody, master: r1, up: s.all(), leads: r1},
 	}
 }
 

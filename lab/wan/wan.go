@@ -144,6 +144,7 @@ type step struct {
 	up     []session                   // what must be established afterwards, with all routes
 	down   []session                   // and what must not be
 	leads  *gateway                    // whose provider leads to the Internet afterwards, and back, in both families
+	still  bool                        // r1 stands still by it
 	after  func(context.Context) error // what else must be so; nil: nothing
 }
 
@@ -156,6 +157,7 @@ func (s *story) play(ctx context.Context, e step) error {
 	for i, stream := range s.streams {
 		marks[i] = stream.Next()
 	}
+	frozen := [2]int{s.r1.freezes(), s.r2.freezes()}
 	at := time.Now()
 	fmt.Fprintf(s.out, "%5.1f s  %s\n", at.Sub(s.start).Seconds(), e.title)
 	if err := e.do(); err != nil {
@@ -165,6 +167,11 @@ func (s *story) play(ctx context.Context, e step) error {
 		return err
 	}
 	r := result{at: at.Sub(s.start), step: e, took: time.Since(at)}
+	for i, g := range []*gateway{s.r1, s.r2} {
+		if g.freezes() > frozen[i] && !(g == s.r1 && e.still) {
+			r.froze = g.plan.Name
+		}
+	}
 	if e.after != nil {
 		if err := e.after(ctx); err != nil {
 			r.wrong = err.Error()
