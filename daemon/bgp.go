@@ -31,6 +31,7 @@ type bgpEnd struct {
 	log    *slog.Logger
 	guard  *guardian.Client // the loop's
 	socket string
+	life   int // how many BGP processes were given up; the loop's
 
 	mu     sync.Mutex
 	client *client.Client // nil: nothing to talk about
@@ -53,6 +54,7 @@ type companionTask struct {
 	Socket string
 	Log    config.Log
 	Router string
+	Life   int // another one is for another process
 }
 
 // keep asks the guardian for a BGP process, or for none. The loop calls it.
@@ -61,7 +63,7 @@ func (b *bgpEnd) keep(cfg *config.Config) {
 		b.guard.Keep("")
 		return
 	}
-	text, _ := json.Marshal(companionTask{cfg.Control.BGPSocket(), cfg.Log, cfg.Router.Name}) // plain data
+	text, _ := json.Marshal(companionTask{cfg.Control.BGPSocket(), cfg.Log, cfg.Router.Name, b.life}) // plain data
 	b.guard.Keep(string(text))
 }
 
@@ -126,7 +128,13 @@ func (s *sink) Report(r bgp.Report) {
 
 // Connected implements client.Sink.
 func (s *sink) Connected(on bool, why string) {
-	s.call(func(now time.Time) { s.loop.driver.carryOut(s.loop.router.BGPConnected(now, on, why)) })
+	s.call(func(now time.Time) {
+		s.loop.driver.carryOut(s.loop.router.BGPConnected(now, on, why))
+		if why == client.Nonsense {
+			s.life++
+			s.keep(s.loop.driver.cfg)
+		}
+	})
 }
 
 // Synced implements client.Sink: the sessions' own End-of-RIB is what counts.

@@ -31,11 +31,38 @@ func (t *Table) Learn(prefix netip.Prefix, best, spare Route) {
 	}
 	list = t.learn(list, &best, 0)
 	list = t.learn(list, &spare, spareMetric)
+	if len(t.choices) >= t.choicesMost {
+		list = t.plain(list)
+	}
 	if was == nil && len(list) == 0 {
 		return
 	}
 	t.give(prefix, was, list)
 }
+
+// choicesMost bounds what prefixes of BGP share: a BGP process that tells of other
+// next hops for each prefix must not cost the memory of a million groups.
+const choicesMost = 1 << 17
+
+// plain returns a list without what is learned, where it would make one more
+// choice.
+func (t *Table) plain(list []candidate) []candidate {
+	if t.choices[string(choiceKey(nil, list))] != nil {
+		return list
+	}
+	t.choicesRefused++
+	for i := range list {
+		if g := list[i].group; g.refs == 0 { // it was made for this
+			t.setHops(g, nil)
+			delete(t.recursive, g)
+			delete(t.groups, g.key)
+		}
+	}
+	return slices.DeleteFunc(list, func(c candidate) bool { return c.learned() })
+}
+
+// Refused returns how often a route was not learned for want of room.
+func (t *Table) Refused() uint64 { return t.choicesRefused }
 
 // learn adds a route's candidate.
 func (t *Table) learn(list []candidate, r *Route, metric uint32) []candidate {

@@ -23,10 +23,13 @@ type Table struct {
 	silent    map[uint32]bool     // see SetSilent
 	stale     bool                // connected, noVia and what is like them are out of date: see settle
 
-	prefixes        bart.Table[fib.GroupID] // the choice of each prefix, by number
-	choices         map[string]*choice      // by choiceKey
-	byID            []*choice               // nil: free
-	free            []fib.GroupID
+	prefixes bart.Table[fib.GroupID] // the choice of each prefix, by number
+	choices  map[string]*choice      // by choiceKey
+	byID     []*choice               // nil: free
+	free     []fib.GroupID
+
+	choicesMost     int // see plain
+	choicesRefused  uint64
 	learnedPrefixes int // with a candidate of BGP
 	sparePrefixes   int // with one for want of a better one, too
 
@@ -62,18 +65,20 @@ type link struct {
 // New returns an empty Table; its ports are down.
 func New() *Table {
 	return &Table{
-		up:         map[uint16]bool{},
-		addresses:  map[address]bool{},
-		virtuals:   map[Neighbor]bool{},
-		silent:     map[uint32]bool{},
-		links:      map[uint16]*link{},
-		choices:    map[string]*choice{},
-		groups:     map[groupKey]*group{},
-		byNeighbor: map[Neighbor]map[*group]bool{},
-		recursive:  map[*group]bool{},
-		routes:     &fib.Routes{},
-		pending:    map[netip.Prefix]bool{},
-		dirty:      map[*choice]bool{},
+		up:        map[uint16]bool{},
+		addresses: map[address]bool{},
+		virtuals:  map[Neighbor]bool{},
+		silent:    map[uint32]bool{},
+
+		choicesMost: choicesMost,
+		links:       map[uint16]*link{},
+		choices:     map[string]*choice{},
+		groups:      map[groupKey]*group{},
+		byNeighbor:  map[Neighbor]map[*group]bool{},
+		recursive:   map[*group]bool{},
+		routes:      &fib.Routes{},
+		pending:     map[netip.Prefix]bool{},
+		dirty:       map[*choice]bool{},
 	}
 }
 

@@ -138,7 +138,7 @@ func (r *Router) bgpCounters(m map[string]uint64) {
 		return
 	}
 	prefixes, spare := r.table.Learned()
-	m["bgp_routes"], m["bgp_routes_spare"] = uint64(prefixes), uint64(spare)
+	m["bgp_routes"], m["bgp_routes_spare"], m["bgp_refused_no_room"] = uint64(prefixes), uint64(spare), r.table.Refused()
 	for i, name := range refusalNames {
 		m[name] = r.bgp.refused[i]
 	}

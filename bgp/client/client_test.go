@@ -279,7 +279,7 @@ func TestNonsenseEndsTheConnection(t *testing.T) {
 			p.accept()
 			h.expect(t, "connected true ")
 			p.send([]byte{0, 0, 0, 0, 0}) // not even a header
-			h.expect(t, "connected false the BGP process has ended")
+			h.expect(t, "connected false "+Nonsense)
 		})
 	}
 }
@@ -425,7 +425,7 @@ func TestAProcessThatDoesNotReadIsGivenUp(t *testing.T) {
 
 // The table against a plain map, through many connections.
 func TestTableKnowsWhatTheRouterWasTold(t *testing.T) {
-	var tab table
+	tab := table{most: prefixesMost}
 	told := map[netip.Prefix]bool{} // what the router has
 	by := func(routes []bgp.Route) {
 		if len(routes) == 0 || len(routes) > bgp.RoutesMax {
@@ -450,7 +450,7 @@ func TestTableKnowsWhatTheRouterWasTold(t *testing.T) {
 			if (i+connection)%3 != 0 || connection%50 == 49 {
 				continue
 			}
-			tab.note([]bgp.Route{route(prefix(i).String(), "203.0.113.1")})
+			must(t, tab.note([]bgp.Route{route(prefix(i).String(), "203.0.113.1")}))
 			told[prefix(i)], want[prefix(i)] = true, true
 		}
 		tab.withdraw(by)

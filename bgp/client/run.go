@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -19,10 +20,15 @@ type table struct {
 	prefixes bart.Table[uint8]
 	now      uint8 // this connection
 	stale    bool  // there may be prefixes of connections before
+	most     int   // prefixes that are taken
 }
 
-// note takes note of routes before they are handed on.
-func (t *table) note(routes []bgp.Route) {
+// prefixesMost is four times the Internet.
+const prefixesMost = 5_000_000
+
+// note takes note of routes before they are handed on. More prefixes than there
+// can be are told by none but a BGP process that somebody else has taken over.
+func (t *table) note(routes []bgp.Route) error {
 	for i := range routes {
 		if len(routes[i].Hops) == 0 {
 			t.prefixes.Delete(routes[i].Prefix)
@@ -30,6 +36,10 @@ func (t *table) note(routes []bgp.Route) {
 			t.prefixes.Insert(routes[i].Prefix, t.now)
 		}
 	}
+	if t.prefixes.Size() > t.most {
+		return fmt.Errorf("%w: more than %d prefixes", bgp.ErrMessage, t.most)
+	}
+	return nil
 }
 
 // withdraw takes prefixes back from the router by: all that are of another
@@ -61,12 +71,17 @@ func (t *table) withdraw(by func([]bgp.Route)) (n int) {
 type received struct {
 	kind bgp.Kind
 	body []byte
+	err  error // it is none
 }
+
+// Nonsense is why the connection to a BGP process was ended whose memory is
+// somebody else's, or spoilt: there must be another one.
+const Nonsense = "the BGP process sent nonsense"
 
 // run connects, serves the connection to its end, and connects again.
 func (c *Client) run(ctx context.Context) {
 	defer close(c.done)
-	var t table
+	t := table{most: prefixesMost}
 	expiry := time.NewTimer(time.Hour)
 	expiry.Stop()
 	defer expiry.Stop()
@@ -137,7 +152,9 @@ func (c *Client) serve(ctx context.Context, conn *net.UnixConn, t *table, expiry
 			var err error
 			if routes, err = c.take(m, t, routes[:0]); err != nil {
 				c.log.Error("the BGP process sends nonsense", "error", err)
-				return "the BGP process sent nonsense"
+				_ = conn.SetWriteDeadline(time.Now().Add(redial))
+				_, _ = conn.Write(bgp.AppendHeader(nil, bgp.KindEnd, 0)) // where it still listens
+				return Nonsense
 			}
 		}
 	}
@@ -152,12 +169,12 @@ func read(conn *net.UnixConn, messages chan<- received, done <-chan struct{}) {
 			return
 		}
 		kind, n, err := bgp.ParseHeader(h)
-		if err != nil {
-			return
-		}
-		m := received{kind, make([]byte, n)}
-		if _, err := io.ReadFull(conn, m.body); err != nil {
-			return
+		m := received{kind: kind, err: err}
+		if err == nil {
+			m.body = make([]byte, n)
+			if _, err := io.ReadFull(conn, m.body); err != nil {
+				return
+			}
 		}
 		select {
 		case messages <- m:
@@ -169,13 +186,18 @@ func read(conn *net.UnixConn, messages chan<- received, done <-chan struct{}) {
 
 // take hands on one message.
 func (c *Client) take(m received, t *table, routes []bgp.Route) ([]bgp.Route, error) {
+	if m.err != nil {
+		return nil, m.err
+	}
 	switch m.kind {
 	case bgp.KindRoutes:
 		routes, err := bgp.ParseRoutes(m.body, routes)
 		if err != nil {
 			return nil, err
 		}
-		t.note(routes)
+		if err := t.note(routes); err != nil {
+			return nil, err
+		}
 		c.sink.Routes(routes)
 		return routes, nil
 	case bgp.KindReport:
