@@ -43,13 +43,24 @@ func (s *script) bgpProcess(w words) {
 	s.turn(s.router.BGPConnected(s.now, runs, "it was killed"))
 }
 
-// bgpRoute has BGP choose a route: bgproute PREFIX via=ADDRESS,... inside=yes;
-// without next hops it is withdrawn.
+// bgpRoute has BGP choose a route: bgproute PREFIX via=ADDRESS,... inside=yes
+// from=NEIGHBOR,... and for want of it spare=ADDRESS sparefrom=NEIGHBOR; without
+// next hops it is withdrawn.
 func (s *script) bgpRoute(w words) {
 	route := bgp.Route{Prefix: netip.MustParsePrefix(w.plain[0]), External: w.value("inside", "") == ""}
 	if via := w.value("via", ""); via != "" {
 		for _, hop := range strings.Split(via, ",") {
 			route.Hops = append(route.Hops, netip.MustParseAddr(hop))
+		}
+	}
+	if from := w.value("from", ""); from != "" {
+		for _, name := range strings.Split(from, ",") {
+			route.From = append(route.From, bgp.NeighborID(name))
+		}
+	}
+	if spare := w.value("spare", ""); spare != "" {
+		route.Spare = bgp.Spare{
+			External: true, Hops: []netip.Addr{netip.MustParseAddr(spare)}, From: []uint32{bgp.NeighborID(w.value("sparefrom", ""))},
 		}
 	}
 	s.turn(s.router.BGPRoutes(s.now, []bgp.Route{route}))
