@@ -299,6 +299,8 @@ func reasonWords(p *apiutil.PeerState) string {
 	switch p.DisconnectReason {
 	case api.PeerState_DISCONNECT_REASON_ADMIN_DOWN:
 		return "ended by order"
+	case api.PeerState_DISCONNECT_REASON_DECONFIGURED:
+		return "taken out of the configuration"
 	case api.PeerState_DISCONNECT_REASON_HOLD_TIMER_EXPIRED:
 		return "nothing heard for the hold time"
 	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT:

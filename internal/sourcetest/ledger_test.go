@@ -32,6 +32,7 @@ func TestLedger(t *testing.T) {
 			page: "vrrp.md", own: "vrrp", least: 60, planted: plantedBugs(t),
 			others: []string{"router", "ndp", "mcast", "arp", "rib", "config", "dataplane", "guardian", "internal/probe"},
 		},
+		{page: "bgp.md", own: "bgp/speaker", least: 35, others: []string{"router", "rib", "bgp/client", "internal/interop"}},
 		{page: "bfd.md", own: "bfd", least: 30, others: []string{"router", "dataplane", "config", "daemon", "internal/interop"}},
 	} {
 		t.Run(l.page, l.check)
