@@ -30,6 +30,7 @@ type Session struct {
 	remoteAsks  bool // RemoteDemandMode
 	transmitAt  time.Time
 	detectAt    time.Time // the Detection Time is over; zero: it does not run
+	excusedAt   time.Time // since then its end is put off (Unheard); zero: it is not
 	since       time.Time
 	transitions uint64
 	lastReason  string
@@ -115,7 +116,7 @@ func (s *Session) Advance(now time.Time) []Action {
 // expire is the end of the Detection Time (RFC 5880 6.8.4).
 func (s *Session) expire(actions []Action, now time.Time) []Action {
 	silent := s.detectionTime()
-	s.detectAt = time.Time{}
+	s.detectAt, s.excusedAt = time.Time{}, time.Time{}
 	s.yours = 0 // 6.8.1: until the neighbour is heard again
 	s.remote = Down
 	s.remoteAsks = false
@@ -149,8 +150,31 @@ func (s *Session) Receive(now time.Time, p *Packet) []Action {
 	if p.Poll {
 		actions = append(actions, s.send(true))
 	}
-	s.detectAt = now.Add(s.detectionTime())
+	s.detectAt, s.excusedAt = now.Add(s.detectionTime()), time.Time{}
 	return actions
+}
+
+// unreadPause is how long packets are given to be read, at a time.
+const unreadPause = time.Millisecond
+
+// Due reports whether the neighbour was silent for the Detection Time, so that
+// Advance would end the session.
+func (s *Session) Due(now time.Time) bool { return due(s.detectAt, now) }
+
+// Unheard tells that packets may have come that nobody has read: a Detection Time
+// that is over by now is put off for a moment, though not for longer than it
+// lasts. RFC 5880 6.8.4 asks what was received, and not when somebody had the CPU
+// to look at it.
+func (s *Session) Unheard(now time.Time) {
+	if !s.Due(now) {
+		return
+	}
+	if s.excusedAt.IsZero() {
+		s.excusedAt = now
+	}
+	if now.Sub(s.excusedAt) < s.detectionTime() {
+		s.detectAt = now.Add(unreadPause)
+	}
 }
 
 // follow changes the state by what the neighbour says of its own.

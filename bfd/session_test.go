@@ -400,3 +400,46 @@ func TestALastWillEndsTheNeighboursSessionAtOnce(t *testing.T) {
 		t.Errorf("the neighbour: %+v", i)
 	}
 }
+
+// RFC 5880 6.8.4: a session ends without receipt of a packet. One that waits to
+// be read was received.
+func TestAPacketThatNobodyHasReadIsNoSilence(t *testing.T) {
+	s := in(t, Up)
+	over := start.Add(150 * ms)
+	s.Unheard(over.Add(-ms)) // nothing is due
+	if s.Due(over.Add(-ms)) || !s.Due(over) {
+		t.Fatal("the Detection Time is not the one that was agreed")
+	}
+	s.Unheard(over)
+	if _, changes := packets(s.Advance(over)); changes != "" || s.State() != Up {
+		t.Fatalf("%s while packets wait", changes)
+	}
+	if d := s.Deadline(); d.After(over.Add(unreadPause)) {
+		t.Errorf("looked at again after %v", d.Sub(over))
+	}
+	// It was one of the neighbour's: all is as it was.
+	s.Receive(over.Add(ms/2), heard(Up))
+	if s.Advance(over.Add(149 * ms)); s.State() != Up {
+		t.Error("down though it was heard")
+	}
+	if s.Advance(over.Add(151 * ms)); s.State() != Down {
+		t.Errorf("%v after a silence that nobody excused", s.State())
+	}
+}
+
+// Packets that are never read must not keep a dead session up.
+func TestASilenceIsPutOffForTheDetectionTimeAtMost(t *testing.T) {
+	for _, late := range []time.Duration{0, time.Second} { // the router itself may be late
+		s := in(t, Up)
+		first := start.Add(150*ms + late)
+		now := first
+		for s.State() == Up && now.Before(first.Add(time.Second)) {
+			s.Unheard(now)
+			s.Advance(now)
+			now = now.Add(unreadPause)
+		}
+		if put := now.Sub(first); put < 150*ms || put > 155*ms {
+			t.Errorf("%v late: put off by %v", late, put)
+		}
+	}
+}

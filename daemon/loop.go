@@ -170,6 +170,10 @@ func (l *loop) advance() {
 	if deadline.IsZero() || deadline.After(now) {
 		return
 	}
+	if l.router.Detecting(now) { // neither must a packet that is here
+		l.drain(dataplane.ClassBFD, turnUrgent)
+		l.unheard()
+	}
 	l.late.observe(now.Sub(deadline))
 	l.driver.carryOut(l.router.Advance(now))
 }

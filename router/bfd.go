@@ -120,6 +120,13 @@ func (r *Router) advanceBFD(now time.Time) {
 	}
 }
 
+// Detecting reports whether a BFD session would end now for its neighbour's
+// silence: then the driver hands in all BFD packets that it has, and tells of
+// unread ones by Unheard, before it calls Advance.
+func (r *Router) Detecting(now time.Time) bool {
+	return slices.ContainsFunc(r.bfd.list, func(s *bfdSession) bool { return s.machine.Due(now) })
+}
+
 // deadlineBFD returns when advanceBFD has something to do.
 func (r *Router) deadlineBFD() (next time.Time) {
 	for _, s := range r.bfd.list {

@@ -119,6 +119,11 @@ func init() {
 		"reports": func(s *script, _ words) { s.groups = true },
 		"freeze":  func(s *script, w words) { s.now = s.now.Add(w.duration(w.plain[0])) },
 		"advance": func(s *script, _ words) { s.advanceOnce() },
+		// The driver before it advances: frames wait that nobody has read.
+		"unheard": func(s *script, _ words) {
+			s.print("detecting %v", s.router.Detecting(s.now))
+			s.turn(s.router.Unheard(s.now))
+		},
 		// The operator.
 		"stop":       func(s *script, _ words) { s.turn(s.router.Stop(s.now, "shutdown")) },
 		"stopped":    func(s *script, _ words) { s.print("stopped %v", s.router.Stopped()) },

@@ -93,14 +93,17 @@ func (r *Router) Asking() bool {
 	return false
 }
 
-// Unheard tells that answers may have come that were not read yet: a silence that
-// ends now is none.
+// Unheard tells that answers, or BFD's packets, may have come that were not read
+// yet: a silence that ends now is none.
 func (r *Router) Unheard(now time.Time) []Action {
 	r.begin(now)
 	for _, q := range r.inquiries {
 		if waiting, _ := r.waiting(q); waiting && q.tries > 0 && due(q.due, now) {
 			r.question(now, q)
 		}
+	}
+	for _, s := range r.bfd.list {
+		s.machine.Unheard(now)
 	}
 	return r.end(now)
 }
