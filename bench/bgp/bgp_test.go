@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"vrouter/bench/harness"
 	"vrouter/internal/netlab"
 )
 
@@ -48,7 +49,7 @@ func TestMeasuresASmallTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, done, err := o.findProgram()
+	program, done, err := harness.Program(o.binary)
 	if err != nil {
 		t.Fatal(err)
 	}

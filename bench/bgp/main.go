@@ -14,11 +14,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"time"
 
+	"vrouter/bench/harness"
 	"vrouter/internal/netlab"
 )
 
@@ -77,7 +76,7 @@ func parseOptions(args []string) (*options, error) {
 func (o *options) run(ctx context.Context) error {
 	// Threads that come back from the kernel must not wait for each other.
 	runtime.GOMAXPROCS(runtime.NumCPU() + 6)
-	program, done, err := o.findProgram()
+	program, done, err := harness.Program(o.binary)
 	if err != nil {
 		return err
 	}
@@ -96,25 +95,4 @@ func (o *options) run(ctx context.Context) error {
 		return nil
 	}
 	return os.WriteFile(o.page, []byte(r.markdown()), 0o644)
-}
-
-// findProgram finds or builds vrouter; done removes what was built.
-func (o *options) findProgram() (program string, done func(), err error) {
-	if o.binary != "" {
-		program, err = filepath.Abs(o.binary)
-		return program, func() {}, err
-	}
-	dir, err := os.MkdirTemp("", "vrouter-bgp-")
-	if err != nil {
-		return "", nil, err
-	}
-	done = func() { _ = os.RemoveAll(dir) } // of a directory of temporary files
-	program = filepath.Join(dir, "vrouter")
-	build := exec.Command("go", "build", "-o", program, "vrouter/cmd/vrouter")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		done()
-		return "", nil, fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return program, done, nil
 }
