@@ -117,7 +117,7 @@ type Session struct {
 type Family struct {
 	Name       string `json:"name"`       // ipv4 | ipv6
 	Received   uint64 `json:"received"`   // prefixes announced by the neighbour
-	Accepted   uint64 `json:"accepted"`   // of those, what the import takes
+	Accepted   uint64 `json:"accepted"`   // of those, what is not refused before the import policy; what its list keeps out is counted here
 	Advertised uint64 `json:"advertised"` // to the neighbour
 }
 

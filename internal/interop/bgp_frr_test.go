@@ -194,6 +194,8 @@ func TestFRRExchangesRoutes(t *testing.T) {
 			return nil
 		})
 	}
+	v.sameView(f, "isp4", "203.0.113.2", "ipv4Unicast")
+	v.sameView(f, "isp6", "2001:db8:2::2", "ipv6Unicast")
 	now := twoFRR(keys, `"198.51.100.0/24"`, `"2001:db8:99::/48"`, exported)
 	v.refreshes(f, func(imported4, imported6 string) {
 		t.Helper()
