@@ -12,6 +12,7 @@ import (
 
 	"vrouter/internal/netlab"
 	"vrouter/packet"
+	"vrouter/vrrp"
 )
 
 // malformedCount is how many damaged frames are sent.
@@ -156,7 +157,7 @@ func (r *rig) sendMalformed(samples [][]byte) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	for i := 0; i < malformedCount; {
 		f := damage(random, samples[random.IntN(len(samples))])
-		if misleads(f) {
+		if misleads(f) || advertises(f) {
 			continue
 		}
 		if err := wire.Write(f); err != nil {
@@ -196,6 +197,22 @@ func damage(random *rand.Rand, sample []byte) []byte {
 		}
 	}
 	return f
+}
+
+// advertises reports whether a frame is a good IPv6 advertisement by chance: that is
+// to be believed. 0 and 0xffff are the same to a checksum, so damage of an address
+// that makes one of the other leaves it right.
+func advertises(f []byte) bool {
+	e, ok := packet.ParseEthernet(f)
+	if !ok || e.Type() != packet.EtherTypeIPv6 {
+		return false
+	}
+	ip, ok := packet.ParseIPv6(e.Payload())
+	if !ok || ip.NextHeader() != packet.ProtoVRRP {
+		return false
+	}
+	_, reason := vrrp.Parse(ip.Src(), ip.Dst(), ip.HopLimit(), ip.Payload())
+	return reason == vrrp.ReasonNone
 }
 
 // misleads reports whether a frame is a good ARP packet by chance that says
