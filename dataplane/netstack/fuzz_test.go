@@ -31,6 +31,8 @@ func seeds() [][]byte {
 		ip("2001:db8:1::77", "2001:db8:8000::1", 64, packet.ProtoHopByHop, []byte{17, 0, 0xc2, 4, 0, 0, 0, 0, 1, 2, 3, 4, 0, 8, 0, 0}),
 		ip("2001:db8:1::77", "2001:db8:1::1", 64, packet.ProtoRouting, []byte{59, 2, 0, 1, 0, 0, 0, 0}),
 		ip("2001:db8:1::77", "2001:db8:1::1", 64, packet.ProtoFragment, []byte{58, 0, 0, 1, 0, 0, 0, 1, 128, 0, 0, 0, 0, 0, 0, 0}),
+		ip("2001:db8:1::77", "2001:db8:2::77", 1, packet.ProtoICMPv6, []byte{3}), ip("192.0.2.77", "203.0.113.77", 1, packet.ProtoICMP, []byte{8, 0, 0}),
+		ip("192.0.2.77", "203.0.113.77", 1, packet.ProtoICMP, []byte{11}), ip("2001:db8:1::77", "2001:db8:2::77", 1, packet.ProtoICMPv6, []byte{128, 0, 1}),
 		ip("192.0.2.77", "224.0.0.1", 1, packet.ProtoIGMP, []byte{0x11, 1, 0xee, 0xfe, 0, 0, 0, 0}),
 	}
 }

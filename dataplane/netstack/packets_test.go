@@ -103,7 +103,12 @@ func (g generator) packet4() []byte {
 		b = echo(src, dst, g.ttl(), uint16(g.Uint32()), g.size())
 	default:
 		message := append([]byte{pick[byte](g, 3, 4, 5, 11, 12), 0, 0, 0, 0, 0, 0, 0}, datagram(dst, src, 1, nil)...)
-		put(message[2:], packet.Checksum(packet.Sum(0, message)))
+		if g.chance(4) {
+			message = message[:g.IntN(len(message))] // cut off
+		}
+		if len(message) > 3 {
+			put(message[2:], packet.Checksum(packet.Sum(0, message)))
+		}
 		b = ip(src, dst, g.ttl(), packet.ProtoICMP, message)
 	}
 	b[1] = byte(g.Uint32()) // TOS
@@ -153,6 +158,9 @@ func (g generator) packet6() []byte {
 		b = echo(src, dst, g.ttl(), uint16(g.Uint32()), g.size())
 	default:
 		message := append([]byte{pick[byte](g, 1, 2, 3, 4, 137), 0, 0, 0, 0, 0, 0, 0}, datagram(dst, src, 1, nil)...)
+		if g.chance(4) {
+			message = message[:4+g.IntN(len(message)-4)] // cut off
+		}
 		b = ip(src, dst, g.ttl(), packet.ProtoICMPv6, sum6(src, dst, packet.ProtoICMPv6, 2, message))
 	}
 	put(b[0:], 0x6000|uint16(g.Uint32())&0xfff) // traffic class, flow label

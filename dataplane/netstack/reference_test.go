@@ -159,6 +159,9 @@ func (c *contest) byEngine(in uint16, ip []byte) result {
 	r := result{what: "nothing"}
 	for _, p := range c.engine.ForwardOne(in, ip) {
 		data := p.Data[Headroom:]
+		if reassemblyTimeout(data) {
+			continue // about a fragment to the stack itself, half a minute ago
+		}
 		if r.what == "nothing" {
 			r.what = "forwarded"
 		}
@@ -169,6 +172,17 @@ func (c *contest) byEngine(in uint16, ip []byte) result {
 		r.hops = append(r.hops, macOf(p.Via))
 	}
 	return r
+}
+
+// reassemblyTimeout reports whether the stack itself says that fragments of a
+// packet were missing for too long, which no router says of transit.
+func reassemblyTimeout(out []byte) bool {
+	e, ok := parseError(out)
+	if !ok || !timeExceeded(e) || e.code != 1 {
+		return false
+	}
+	from, ok := contestRoutes.oracle(e.src)
+	return ok && from.Kind == fib.Local
 }
 
 // isErrorAbout reports whether out is an ICMP error that quotes in.
