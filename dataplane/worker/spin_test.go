@@ -62,28 +62,47 @@ func TestASpinnerThatMayNotLookNeverDoes(t *testing.T) {
 	}
 }
 
-// Somebody who wants the CPU once costs a moment of sleep; somebody who wants it
-// all the time, all the looking but for a try now and then.
+// every is so long in one of so many milliseconds.
+func every(n int, took time.Duration) func(int) time.Duration {
+	return func(tick int) time.Duration {
+		if tick%n == 0 {
+			return took
+		}
+		return 0
+	}
+}
+
+// Somebody who wants the CPU now and then costs nothing; somebody who wants it for
+// long, a moment of sleep; somebody who wants it all the time, all the looking but
+// for a try now and then.
 func TestASpinnerIsModestWhereOthersWantTheCPU(t *testing.T) {
 	const most = 2 * time.Millisecond
 	now := time.Unix(1, 0)
 	for _, test := range []struct {
 		name        string
-		crowd       func(tick int) bool // is the CPU taken when it looks in this millisecond?
-		least, most int                 // looks in 10,000 ms
+		crowd       func(tick int) time.Duration // that others take of the CPU when it looks in this millisecond
+		least, most int                          // looks in 10,000 ms
 	}{
-		{"nobody", func(int) bool { return false }, 10_000, 10_000},
-		{"once a second", func(tick int) bool { return tick%1000 < 1 }, 9_800, 9_950},
-		{"always", func(int) bool { return true }, 5, 30},
-		{"for a second, then no more", func(tick int) bool { return tick < 1000 }, 8_000, 9_100},
+		{"nobody", every(1, 0), 10_000, 10_000},
+		{"half a millisecond of each ten", every(10, 500*time.Microsecond), 10_000, 10_000},
+		{"a millisecond of each hundred", every(100, time.Millisecond), 10_000, 10_000},
+		{"five milliseconds of each second", every(1000, 5*time.Millisecond), 9_800, 9_950},
+		{"a quarter of the time", every(4, time.Millisecond), 50, 500},
+		{"always", every(1, time.Millisecond), 10, 60},
+		{"for a second, then no more", func(tick int) time.Duration {
+			if tick < 1000 {
+				return time.Millisecond
+			}
+			return 0
+		}, 8_000, 9_100},
 	} {
 		s := spinner{most: most, gap: time.Millisecond}
 		looks := 0
 		for tick := range 10_000 {
 			if s.budget(now) > 0 {
 				looks++
-				if test.crowd(tick) {
-					s.crowded(now)
+				if took := test.crowd(tick); took > 0 {
+					s.crowded(took, now)
 				}
 			}
 			s.slept(time.Millisecond)
