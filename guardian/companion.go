@@ -26,6 +26,7 @@ const (
 	companionMost  = 5 * time.Second
 	companionCalm  = 10 * time.Second // after so long, the next pause is the first one again
 	companionStop  = 3 * time.Second  // from the order to stop to the end by force
+	companionGone  = 10 * time.Second // from there to its end, at most
 )
 
 // companion keeps the third process going, from a goroutine of its own: the
@@ -38,6 +39,7 @@ type companion struct {
 	mu     sync.Mutex
 	log    *slog.Logger
 	wanted string // the text for it; empty: no such process
+	over   bool   // there is to be none any more
 	pidfd  int    // of the one that runs; -1: none
 	change chan struct{}
 	done   chan struct{} // nil: never asked for
@@ -53,13 +55,14 @@ func (c *companion) keep(text string, log *slog.Logger) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.log = log
-	if len(c.args) == 0 || text == c.wanted {
+	if len(c.args) == 0 || c.over || text == c.wanted {
 		return
 	}
 	c.wanted = text
-	if c.done == nil && text != "" {
+	if c.done == nil {
 		c.done = make(chan struct{})
 		go c.run()
+		return
 	}
 	c.signal(unix.SIGTERM)
 	select {
@@ -79,24 +82,29 @@ func (c *companion) signal(s unix.Signal) {
 func (c *companion) end() {
 	c.mu.Lock()
 	done := c.done
+	c.over, c.wanted = true, ""
+	c.signal(unix.SIGTERM)
 	c.mu.Unlock()
 	if done == nil {
 		return
 	}
-	c.mu.Lock()
-	c.args, c.wanted = nil, ""
-	c.signal(unix.SIGTERM)
-	c.mu.Unlock()
 	select {
 	case c.change <- struct{}{}:
 	default:
 	}
 	select {
 	case <-done:
+		return
 	case <-time.After(companionStop):
-		c.mu.Lock()
-		c.signal(unix.SIGKILL)
-		c.mu.Unlock()
+	}
+	c.mu.Lock()
+	c.signal(unix.SIGKILL)
+	c.mu.Unlock()
+	// Who starts the program again at once finds its TCP port free. The kernel needs
+	// its time for gigabytes of memory.
+	select {
+	case <-done:
+	case <-time.After(companionGone):
 	}
 }
 
@@ -107,8 +115,12 @@ func (c *companion) run() {
 	defer close(c.done)
 	pause := companionFirst
 	for {
+		select {
+		case <-c.change: // what it says is read now
+		default:
+		}
 		c.mu.Lock()
-		text, over := c.wanted, len(c.args) == 0
+		text, over := c.wanted, c.over
 		c.mu.Unlock()
 		if over {
 			return
