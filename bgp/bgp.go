@@ -117,7 +117,8 @@ type Session struct {
 type Family struct {
 	Name       string `json:"name"`       // ipv4 | ipv6
 	Received   uint64 `json:"received"`   // prefixes announced by the neighbour
-	Accepted   uint64 `json:"accepted"`   // of those, what is not refused before the import policy; what its list keeps out is counted here
+	Accepted   uint64 `json:"accepted"`   // of those, what the import policy has let in; of a large table as counted lately
+	Rejected   uint64 `json:"rejected"`   // the others: by the prefix list, for want of one (RFC 8212), loops, addresses that no network has
 	Advertised uint64 `json:"advertised"` // to the neighbour
 }
 

@@ -20,11 +20,12 @@ import (
 
 // server is GoBGP with one setup.
 type server struct {
-	gobgp *gobgpserver.BgpServer
-	log   *slog.Logger
-	began time.Time
-	asn   uint32 // our own
-	table *table // what the router is to know of routes
+	gobgp  *gobgpserver.BgpServer
+	log    *slog.Logger
+	began  time.Time
+	asn    uint32 // our own
+	table  *table // what the router is to know of routes
+	census census
 
 	multipath  bool
 	restarting bool // neighbours that are added were there before this process

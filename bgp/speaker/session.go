@@ -353,6 +353,7 @@ func (s *server) counted() []bgp.Session {
 	if err != nil {
 		s.log.Error("routes not counted", "error", err)
 	}
+	accepted := s.accepted()
 	s.mu.Lock()
 	list := s.list()
 	s.mu.Unlock()
@@ -367,14 +368,15 @@ func (s *server) counted() []bgp.Session {
 			x.HoldTimeMS = int64(p.GetTimers().GetState().GetNegotiatedHoldTime()) * 1000
 		}
 		for _, a := range p.AfiSafis {
-			name := "ipv4"
+			n, in := a.GetState(), accepted[x.Address.WithZone("")]
+			f := bgp.Family{Name: "ipv4", Received: n.GetReceived(), Accepted: in.four, Advertised: n.GetAdvertised()}
 			if a.GetConfig().GetFamily().GetAfi() == api.Family_AFI_IP6 {
-				name = "ipv6"
+				f.Name, f.Accepted = "ipv6", in.six
 			}
-			n := a.GetState()
-			x.Families = append(x.Families, bgp.Family{
-				Name: name, Received: n.GetReceived(), Accepted: n.GetAccepted(), Advertised: n.GetAdvertised(),
-			})
+			if f.Received > f.Accepted { // routes of a neighbour that restarts stay while it announces none
+				f.Rejected = f.Received - f.Accepted
+			}
+			x.Families = append(x.Families, f)
 		}
 	}
 	return list

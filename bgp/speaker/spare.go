@@ -93,6 +93,17 @@ func (s *server) turnover() (turn uint64, several, learning bool) {
 
 // look looks prefixes up and notes their second best paths.
 func (s *server) look(prefixes []netip.Prefix) {
+	s.lookUp(prefixes, s.spareOf)
+	s.mu.Lock()
+	l := s.link
+	s.mu.Unlock()
+	if l != nil {
+		l.wake()
+	}
+}
+
+// lookUp calls each for all paths of each of the prefixes, the best first.
+func (s *server) lookUp(prefixes []netip.Prefix, each func(gobgp.NLRI, []*apiutil.Path)) {
 	lookups := map[gobgp.Family][]*apiutil.LookupPrefix{}
 	for _, p := range prefixes {
 		family := gobgp.RF_IPv4_UC
@@ -104,16 +115,10 @@ func (s *server) look(prefixes []netip.Prefix) {
 	for family, list := range lookups {
 		err := s.gobgp.ListPath(apiutil.ListPathRequest{
 			TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: family, Prefixes: list,
-		}, s.spareOf)
+		}, each)
 		if err != nil {
-			s.log.Debug("no second best paths", "error", err) // the server ends
+			s.log.Debug("paths are not known", "error", err) // the server ends
 		}
-	}
-	s.mu.Lock()
-	l := s.link
-	s.mu.Unlock()
-	if l != nil {
-		l.wake()
 	}
 }
 
