@@ -127,7 +127,8 @@ func (s *Session) Ready() bool { return s.State == StateEstablished && s.EndOfRI
 
 // Query asks the BGP process for something that it must look up.
 type Query struct {
-	Neighbors bool         // the sessions, with their counts
+	Alive     bool         // nothing: an answer is enough, once GoBGP has given one
+	Neighbors bool         // else: the sessions, with their counts
 	Prefix    netip.Prefix // else: all paths of a prefix
 }
 

@@ -130,7 +130,7 @@ func (s *sink) Report(r bgp.Report) {
 func (s *sink) Connected(on bool, why string) {
 	s.call(func(now time.Time) {
 		s.loop.driver.carryOut(s.loop.router.BGPConnected(now, on, why))
-		if why == client.Nonsense {
+		if why == client.Nonsense || why == client.Hung {
 			s.life++
 			s.keep(s.loop.driver.cfg)
 		}

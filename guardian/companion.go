@@ -41,6 +41,7 @@ type companion struct {
 	wanted string // the text for it; empty: no such process
 	over   bool   // there is to be none any more
 	pidfd  int    // of the one that runs; -1: none
+	lives  int    // how many there were
 	change chan struct{}
 	done   chan struct{} // nil: never asked for
 }
@@ -65,6 +66,14 @@ func (c *companion) keep(text string, log *slog.Logger) {
 		return
 	}
 	c.signal(unix.SIGTERM)
+	life := c.lives
+	time.AfterFunc(companionStop, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.lives == life { // it does not stop: it hangs, or somebody has stopped it
+			c.signal(unix.SIGKILL)
+		}
+	})
 	select {
 	case c.change <- struct{}{}:
 	default:
@@ -163,6 +172,7 @@ func (c *companion) life(text string) string {
 	}
 	c.mu.Lock()
 	c.pidfd = pidfd
+	c.lives++
 	if c.wanted != text {
 		c.signal(unix.SIGTERM)
 	}

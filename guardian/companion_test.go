@@ -111,6 +111,22 @@ func TestACompanionThatDoesNotStopIsGoneAfterEnd(t *testing.T) {
 	}
 }
 
+// One that is stopped (SIGSTOP) does not see that it is to stop.
+func TestACompanionThatHangsGivesWayToOneWithAnotherText(t *testing.T) {
+	t.Parallel()
+	c, lives := shell(t, "exec sleep 60")
+	c.keep("one", quiet())
+	eventually(t, "the first", func() bool { return len(lives()) == 2 && c.running() })
+	c.mu.Lock()
+	c.signal(unix.SIGSTOP)
+	c.mu.Unlock()
+	c.keep("two", quiet())
+	eventually(t, "the second", func() bool { return len(lives()) == 4 && c.running() })
+	if l := lives(); l[2] != "two" {
+		t.Errorf("it was told %q", l[2])
+	}
+}
+
 func TestEndOfACompanionThatNeverWasDoesNotWait(t *testing.T) {
 	c, _ := shell(t, "")
 	c.end()

@@ -44,6 +44,8 @@ type Client struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
+	every, patience time.Duration // how it is asked whether it is alive
+
 	mu     sync.Mutex
 	setup  *bgp.Setup
 	conn   *net.UnixConn // nil: not connected
@@ -55,9 +57,13 @@ type Client struct {
 // New returns a Client that connects as soon as Set was called, again and
 // again until Close.
 func New(socket string, log *slog.Logger, sink Sink) *Client {
+	return start(socket, log, sink, aliveEvery, aliveLimit)
+}
+
+func start(socket string, log *slog.Logger, sink Sink, every, patience time.Duration) *Client {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Client{
-		socket: socket, log: log, sink: sink, cancel: cancel,
+		socket: socket, log: log, sink: sink, cancel: cancel, every: every, patience: patience,
 		done: make(chan struct{}), asked: map[uint32]chan bgp.Answer{},
 	}
 	go c.run(ctx)

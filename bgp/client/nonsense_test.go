@@ -83,13 +83,19 @@ type fakeProcess struct {
 
 func newFake(t *testing.T, stay time.Duration) (*Client, *memory, *fakeProcess) {
 	t.Helper()
+	return newImpatient(t, stay, aliveEvery, aliveLimit)
+}
+
+// newImpatient asks so often whether the process is alive, and waits so long.
+func newImpatient(t *testing.T, stay, every, patience time.Duration) (*Client, *memory, *fakeProcess) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := &memory{routes: map[netip.Prefix]bgp.Route{}}
-	c := New(path, slog.New(slog.DiscardHandler), m)
+	c := start(path, slog.New(slog.DiscardHandler), m, every, patience)
 	c.Set(&bgp.Setup{Config: config.BGP{ASN: 65001, RestartTime: stay}})
 	p := &fakeProcess{listener: l}
 	t.Cleanup(func() {

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -74,9 +75,19 @@ type received struct {
 	err  error // it is none
 }
 
-// Nonsense is why the connection to a BGP process was ended whose memory is
-// somebody else's, or spoilt: there must be another one.
-const Nonsense = "the BGP process sent nonsense"
+// Why the connection to a BGP process was ended in place of which there must be
+// another one.
+const (
+	Nonsense = "the BGP process sent nonsense" // its memory is somebody else's, or spoilt
+	Hung     = "the BGP process does not answer"
+)
+
+// While it hangs, neighbours give up their sessions one by one, and the router goes
+// on by what they said before that.
+const (
+	aliveEvery = 5 * time.Second
+	aliveLimit = 15 * time.Second // with a million routes to choose from it may be slow
+)
 
 // run connects, serves the connection to its end, and connects again.
 func (c *Client) run(ctx context.Context) {
@@ -138,6 +149,8 @@ func (c *Client) serve(ctx context.Context, conn *net.UnixConn, t *table, expiry
 	messages, done := make(chan received), make(chan struct{})
 	defer close(done)
 	go read(conn, messages, done)
+	hung := make(chan struct{})
+	go c.watch(ctx, done, hung)
 	var routes []bgp.Route
 	for {
 		select {
@@ -145,6 +158,9 @@ func (c *Client) serve(ctx context.Context, conn *net.UnixConn, t *table, expiry
 			return ""
 		case <-expiry.C:
 			c.expired(t)
+		case <-hung:
+			c.log.Error(Hung, "for", c.patience)
+			return Hung
 		case m, more := <-messages:
 			if !more {
 				return "the BGP process has ended"
@@ -156,6 +172,27 @@ func (c *Client) serve(ctx context.Context, conn *net.UnixConn, t *table, expiry
 				_, _ = conn.Write(bgp.AppendHeader(nil, bgp.KindEnd, 0)) // where it still listens
 				return Nonsense
 			}
+		}
+	}
+}
+
+// watch asks the BGP process now and then whether it is there, and closes hung
+// when it does not answer.
+func (c *Client) watch(ctx context.Context, done <-chan struct{}, hung chan<- struct{}) {
+	again := time.NewTicker(c.every)
+	defer again.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-again.C:
+		}
+		limited, cancel := context.WithTimeout(ctx, c.patience)
+		_, err := c.Ask(limited, bgp.Query{Alive: true})
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			close(hung)
+			return
 		}
 	}
 }

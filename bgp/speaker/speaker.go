@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
 	"golang.org/x/sys/unix"
 
 	"vrouter/bgp"
@@ -236,13 +237,17 @@ func (s *speaker) answer(number uint32, q bgp.Query) {
 	}
 	go func() {
 		var a bgp.Answer
-		if q.Neighbors {
+		var err error
+		switch {
+		case q.Alive:
+			_, err = server.gobgp.GetBgp(context.Background(), &api.GetBgpRequest{})
+		case q.Neighbors:
 			a.Sessions = server.counted()
-		} else {
-			paths, err := server.paths(q.Prefix)
-			if a.Paths = paths; err != nil {
-				a.Error = err.Error()
-			}
+		default:
+			a.Paths, err = server.paths(q.Prefix)
+		}
+		if err != nil {
+			a.Error = err.Error()
 		}
 		link.answer(number, a)
 	}()

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vrouter/internal/netlab"
 )
 
@@ -36,8 +38,61 @@ func (v *vrouter) transitions() (n int) {
 
 const gracefulBIRD = "graceful restart on; graceful restart time 60;"
 
-func TestAKilledBGPProcessCostsNothing(t *testing.T) {
-	t.Parallel()
+// The BGP process is lost in each way that there is: no packet is lost, VRRP does
+// not move, both sides keep their routes from the first moment to the last, and
+// another process has the session again.
+func TestALostBGPProcessCostsNothing(t *testing.T) {
+	for _, test := range []struct {
+		how      string
+		patience time.Duration // until there is another one
+		lose     func(t *testing.T, pid int, b *bird)
+	}{
+		{"killed", patience, func(t *testing.T, pid int, _ *bird) { must(t, syscall.Kill(pid, syscall.SIGKILL)) }},
+		// For who looks from outside this is what a panic is: stacks, and status 2.
+		{"crashed", patience, func(t *testing.T, pid int, _ *bird) { must(t, syscall.Kill(pid, syscall.SIGABRT)) }},
+		{"hung", 2 * patience, func(t *testing.T, pid int, _ *bird) { must(t, syscall.Kill(pid, syscall.SIGSTOP)) }},
+		{"beyond its memory", patience, func(t *testing.T, pid int, b *bird) {
+			limit := dataOf(t, pid)
+			must(t, unix.Prlimit(pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: limit, Max: limit}, nil))
+			b.announce(many)
+		}},
+	} {
+		t.Run(test.how, func(t *testing.T) {
+			t.Parallel()
+			r, v, b := gracefulPair(t)
+			was := v.transitions()
+			s, err := netlab.StartStream(r.lan, r.up, netip.MustParseAddr(target4), 7007, 200)
+			must(t, err)
+			defer s.Close()
+			waitFor(t, patience, "traffic flows", func() error { return flowing(s) })
+			from := s.Next()
+			pid, err := v.bgpProcess()
+			must(t, err)
+			test.lose(t, pid, b)
+			waitFor(t, test.patience, "there is another BGP process", func() error {
+				next, err := v.bgpProcess()
+				if err == nil && next == pid {
+					err = errors.New("still the old one")
+				}
+				return err
+			})
+			untilBack(t, v, b)
+			time.Sleep(time.Second) // stale routes would go now
+			v.waitRoute(farRoute4, "bgp", wanHost4)
+			v.waitRoute(farRoute6, "bgp", wanHost6)
+			if now := v.transitions(); now != was {
+				t.Errorf("%d transitions of VRRP, want none", now-was)
+			}
+			if loss := s.Loss(from); loss.Lost > 0 {
+				t.Errorf("%+v, want nothing lost", loss)
+			}
+		})
+	}
+}
+
+// gracefulPair is a router that is Master and has a session with BIRD.
+func gracefulPair(t *testing.T) (*rig, *vrouter, *bird) {
+	t.Helper()
 	r := newRig(t)
 	b := r.bird(r.up, birdPeer(gracefulBIRD, "", ""))
 	config := speakerConfig(takeDefaults) + virtualTable("lan4", "lan", vridLAN, 3, 150, "200ms", virtual4) +
@@ -51,26 +106,15 @@ func TestAKilledBGPProcessCostsNothing(t *testing.T) {
 	v.waitRoute(farRoute4, "bgp", wanHost4)
 	v.waitRoute(farRoute6, "bgp", wanHost6)
 	waitFor(t, patience, "packets pass", r.forwards)
-	was := v.transitions()
-	s, err := netlab.StartStream(r.lan, r.up, netip.MustParseAddr(target4), 7007, 200)
-	must(t, err)
-	defer s.Close()
-	waitFor(t, patience, "traffic flows", func() error { return flowing(s) })
-	from := s.Next()
+	return r, v, b
+}
 
-	pid, err := v.bgpProcess()
-	must(t, err)
-	must(t, syscall.Kill(pid, syscall.SIGKILL))
-	waitFor(t, patience, "there is another BGP process", func() error {
-		next, err := v.bgpProcess()
-		if err == nil && next == pid {
-			err = errors.New("still the old one")
-		}
-		return err
-	})
+// untilBack waits for the session with the new process. From the first moment to
+// the last both sides have their routes.
+func untilBack(t *testing.T, v *vrouter, b *bird) {
+	t.Helper()
 	end := time.Now().Add(2 * patience)
 	for {
-		// From the first moment to the last both have their routes.
 		route, err := v.route(farRoute4)
 		must(t, err)
 		if route == nil {
@@ -83,20 +127,43 @@ func TestAKilledBGPProcessCostsNothing(t *testing.T) {
 		}
 		one, err := v.session("isp")
 		if err == nil && one.State == "Established" && one.EndOfRIB && one.Established == 1 {
-			break
+			return
 		}
 		if time.Now().After(end) {
 			t.Fatalf("no session with the new process: %+v, %v", one, err)
 		}
 		time.Sleep(pollTime)
 	}
-	time.Sleep(time.Second) // stale routes would go now
-	v.waitRoute(farRoute4, "bgp", wanHost4)
-	v.waitRoute(farRoute6, "bgp", wanHost6)
-	if now := v.transitions(); now != was {
-		t.Errorf("%d transitions of VRRP, want none", now-was)
+}
+
+// many prefixes need more than what a Go program has in reserve: some 20 MiB.
+const many = 20_000
+
+// dataOf returns what a process has of memory of its own in bytes (RLIMIT_DATA).
+func dataOf(t *testing.T, pid int) uint64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	must(t, err)
+	var kib uint64
+	_, rest, _ := strings.Cut(string(status), "VmData:")
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatalf("VmData: %v", err)
 	}
-	if loss := s.Loss(from); loss.Lost > 0 {
-		t.Errorf("%+v, want nothing lost", loss)
+	return kib << 10
+}
+
+// announce has BIRD announce so many prefixes more.
+func (b *bird) announce(n int) {
+	b.t.Helper()
+	var routes strings.Builder
+	for i := range n {
+		fmt.Fprintf(&routes, "\troute 2001:db8:%x:%x::/64 unreachable;\n", 0x100+i>>16, i&0xFFFF)
+	}
+	b.write("router id 203.0.113.10;\nprotocol device {}\n" + birdPeer(gracefulBIRD, "", "") +
+		"protocol static more6 {\n\tipv6;\n" + routes.String() + "}\n")
+	out, err := b.ask("configure")
+	must(b.t, err)
+	if !strings.Contains(out, "Reconfigur") {
+		b.t.Fatalf("BIRD: %s", out)
 	}
 }
