@@ -156,5 +156,6 @@ type Path struct {
 	Since           time.Time    `json:"since"`
 	Best            bool         `json:"best"`     // in use; several with multipath
 	Selected        bool         `json:"selected"` // the one that is announced further
-	Reason          string       `json:"reason"`   // why it is the best, or what the best has over it
+	Rejected        bool         `json:"rejected"` // the import policy has kept it out; it is as announced
+	Reason          string       `json:"reason"`   // why it is the best, what the best has over it, or why it is not accepted
 }

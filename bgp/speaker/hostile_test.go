@@ -70,6 +70,12 @@ var target = sync.OnceValues(func() (*server, error) {
 		if i >= limited {
 			n.Import.MaxPrefixes, n.GracefulRestart = limitOf, true
 		}
+		switch i {
+		case nListed:
+			n.Import.Prefixes = importListed
+		case nUnlisted:
+			n.Import.Prefixes = nil
+		}
 		setup.Config.Neighbors = append(setup.Config.Neighbors, n)
 		setup.Circumstances = append(setup.Circumstances, bgp.Circumstance{Peer: n.Address, Interface: "wan"})
 		a := &netlink.Addr{IPNet: &net.IPNet{IP: n.Address.AsSlice(), Mask: net.CIDRMask(32, 32)}}

@@ -17,7 +17,8 @@ import (
 // errNoFamily says that a question was about nothing.
 var errNoFamily = errors.New("write a prefix, like 198.51.100.0/24")
 
-// paths returns all paths of a prefix, the best first, with why it is.
+// paths returns all paths of a prefix, the best first, with why it is; then those
+// that were not accepted, with why they were not.
 func (s *server) paths(prefix netip.Prefix) ([]bgp.Path, error) {
 	if !prefix.IsValid() {
 		return nil, errNoFamily
@@ -26,6 +27,7 @@ func (s *server) paths(prefix netip.Prefix) ([]bgp.Path, error) {
 	if prefix.Addr().Is6() {
 		family = gobgp.RF_IPv6_UC
 	}
+	announcements := s.announcements(prefix.Masked(), family) // first: what comes meanwhile is not taken for rejected
 	var all []*apiutil.Path
 	err := s.gobgp.ListPath(apiutil.ListPathRequest{
 		TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: family,
@@ -40,7 +42,7 @@ func (s *server) paths(prefix netip.Prefix) ([]bgp.Path, error) {
 		list[i].Selected = i == 0
 	}
 	s.explain(all, list)
-	return list, nil
+	return append(list, s.rejected(prefix.Masked(), announcements, all)...), nil
 }
 
 // describe returns what is known of a path.

@@ -23,7 +23,7 @@ func (a *app) showBGPCommand() *cobra.Command {
 	}
 	c.AddCommand(&cobra.Command{
 		Use:   "routes PREFIX",
-		Short: "All paths of a prefix, and why the best one is",
+		Short: "All paths of a prefix: why the best one is, and why others were not accepted",
 		Args:  arguments(1, 1, "PREFIX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.show(cmd, "bgp", url.Values{"prefix": {args[0]}},
@@ -109,6 +109,9 @@ func drawPaths(ctx context.Context, c *control.Client, s *screen, now time.Time,
 		mark, med := cell{}, "-"
 		if p.Best {
 			mark = cell{"*", good}
+		}
+		if p.Rejected {
+			mark = cell{"x", bad}
 		}
 		if p.MED != nil {
 			med = fmt.Sprint(*p.MED)

@@ -115,6 +115,7 @@ type bgpPath struct {
 	Communities      []string
 	Best             bool
 	Stale            bool
+	Rejected         bool
 	Reason           string
 }
 
