@@ -47,7 +47,8 @@ const (
 
 // Control is the table [control].
 type Control struct {
-	Socket string // path of the unix socket
+	Socket string         // path of the unix socket
+	Listen netip.AddrPort // of the read-only HTTP pages; the zero value: none
 }
 
 // Log is the table [log].

@@ -49,19 +49,21 @@ func (c *checker) control(raw *rawControl) Control {
 			c.add(f.Line, "%s %q has a zero byte in it; write a path", f.Key, f.Value)
 		}
 	}
-	c.listen(&raw.Listen)
-	return Control{Socket: raw.Socket.Value}
+	return Control{Socket: raw.Socket.Value, Listen: c.listen(&raw.Listen)}
 }
 
 // listen checks the address of a TCP listener.
-func (c *checker) listen(f *text) {
+func (c *checker) listen(f *text) netip.AddrPort {
 	if !f.given() {
-		return
+		return netip.AddrPort{}
 	}
-	if a, err := netip.ParseAddrPort(f.Value); err != nil || a.Port() == 0 {
+	a, err := netip.ParseAddrPort(f.Value)
+	if err != nil || a.Port() == 0 || a.Addr().IsMulticast() {
 		f.Bad = true
 		c.add(f.Line, `%s %q is no address and port; write them like "127.0.0.1:9468" or "[::1]:9468"`, f.Key, f.Value)
+		return netip.AddrPort{}
 	}
+	return a
 }
 
 // log checks [log].

@@ -14,7 +14,6 @@ var notYet = []struct {
 	remedy string
 }{
 	{"router.user", nothing, "remove it: the process stays the user that started it"},
-	{"control.listen", nothing, "remove it and use the unix socket"},
 }
 
 func nothing(*value) bool { return false }

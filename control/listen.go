@@ -194,6 +194,12 @@ func (l *socketListener) Close() error {
 	return err
 }
 
+// LimitListener returns l with at most n connections at a time; the next waits in
+// the kernel's queue.
+func LimitListener(l net.Listener, n int) net.Listener {
+	return &limitListener{Listener: l, tokens: make(chan struct{}, n)}
+}
+
 // limitListener accepts at most so many connections at a time; the next waits
 // in the kernel's queue.
 type limitListener struct {

@@ -96,7 +96,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Serve answers the connections of l until Shutdown, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {
-	err := s.http.Serve(&limitListener{Listener: l, tokens: make(chan struct{}, maxConnections)})
+	err := s.http.Serve(LimitListener(l, maxConnections))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

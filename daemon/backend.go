@@ -48,11 +48,17 @@ func (b *backend) VRRP(ctx context.Context) ([]router.VirtualRouterStatus, error
 // Interfaces implements control.Backend.
 func (b *backend) Interfaces(ctx context.Context) ([]router.InterfaceStatus, error) {
 	list, err := ask(ctx, b.loop, func(time.Time) []router.InterfaceStatus { return b.loop.router.Interfaces() })
+	return b.withTraffic(list), err
+}
+
+// withTraffic fills in the counters of interfaces, which are in order of their
+// ports.
+func (b *backend) withTraffic(list []router.InterfaceStatus) []router.InterfaceStatus {
 	for i := range list {
 		b.traffic(&list[i], i)
 	}
 	// A number that no interface has at the moment.
-	return slices.DeleteFunc(list, func(s router.InterfaceStatus) bool { return s.Name == "" }), err
+	return slices.DeleteFunc(list, func(s router.InterfaceStatus) bool { return s.Name == "" })
 }
 
 // traffic fills in an interface's counters.
@@ -95,6 +101,11 @@ func (b *backend) Counters(ctx context.Context) (router.CountersStatus, error) {
 	if err != nil {
 		return router.CountersStatus{}, err
 	}
+	return b.withCounts(control), nil
+}
+
+// withCounts adds to the control plane's counters those of the threads.
+func (b *backend) withCounts(control map[string]uint64) router.CountersStatus {
 	s := router.CountersStatus{
 		Drops: map[string]uint64{}, Punts: map[string]router.PuntStatus{}, ICMP: map[string]uint64{},
 		Control: control, Workers: []router.WorkerStatus{},
@@ -127,7 +138,7 @@ func (b *backend) Counters(ctx context.Context) (router.CountersStatus, error) {
 		accepted, dropped := q.Counts()
 		s.Punts[dataplane.Class(class).String()] = router.PuntStatus{Accepted: accepted, Dropped: dropped}
 	}
-	return s, nil
+	return s
 }
 
 // Events implements control.Backend.

@@ -161,15 +161,21 @@ func (b *backend) BGP(ctx context.Context) ([]bgp.Session, error) {
 	if err != nil || len(list) == 0 {
 		return list, err
 	}
+	return b.withPrefixes(ctx, list, problem), nil
+}
+
+// withPrefixes asks the BGP process for the sessions with the counts of their
+// prefixes; where it does not answer, they are as the router knows them.
+func (b *backend) withPrefixes(ctx context.Context, list []bgp.Session, problem string) []bgp.Session {
 	if a, err := b.bgp.ask(ctx, bgp.Query{Neighbors: true}); err == nil && len(a.Sessions) > 0 {
-		return a.Sessions, nil
+		return a.Sessions
 	}
 	for i := range list {
 		if problem != "" {
 			list[i].LastError = problem
 		}
 	}
-	return list, nil
+	return list
 }
 
 // BGPPaths implements control.Backend.

@@ -20,6 +20,7 @@ import (
 type Options struct {
 	ConfigFile string
 	Log        io.Writer // of the log; nil: stderr
+	Version    string    // of the program, for its metrics
 	// Guardian watches over this process; nil: nobody does.
 	Guardian *guardian.Client
 }
@@ -56,7 +57,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer d.close()
-	d.file = o.ConfigFile
+	d.file, d.version = o.ConfigFile, o.Version
 	return d.run(ctx)
 }
 

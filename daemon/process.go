@@ -44,8 +44,10 @@ const (
 type process struct {
 	cfg      *config.Config // of the start; after a reload see driver.cfg
 	file     string         // where it was read, for reload
+	version  string         // of the program
 	log      *slog.Logger
 	listener net.Listener
+	web      webEnd
 	arena    *xsk.Arena // memory of the AF_XDP ports
 	ports    portSet
 	snapshot atomic.Pointer[fib.Snapshot]
@@ -73,7 +75,7 @@ type process struct {
 func open(cfg *config.Config, log *slog.Logger, guard *guardian.Client) (*process, error) {
 	d := &process{cfg: cfg, log: log, events: control.NewEventLog(eventsKept), guard: guard}
 	// The socket comes first: a second vrouter on it must not touch a port.
-	steps := []func() error{d.openSocket, d.openPorts, d.openImport, d.openHooks, d.openLoop, d.openBGP, d.openHost, d.openLocal, d.openChecks, d.openWorkers}
+	steps := []func() error{d.openSocket, d.openWeb, d.openPorts, d.openImport, d.openHooks, d.openLoop, d.openBGP, d.openHost, d.openLocal, d.openChecks, d.openWorkers}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			d.close()
@@ -279,6 +281,7 @@ func (d *process) run(ctx context.Context) error {
 	d.imports.start()
 	d.checks.Set(d.cfg.Checks)
 	server := d.serve()
+	d.web.serve()
 	d.log.Info("running", "interfaces", len(d.ports.all()), "virtual_routers", len(d.cfg.VRRP),
 		"workers", len(d.workers), "engine", d.cfg.Router.Engine, "socket", d.cfg.Control.Socket)
 	d.systemd(sd.SdNotifyReady)
@@ -294,6 +297,7 @@ func (d *process) run(ctx context.Context) error {
 	d.imports.stop()
 	unwatch()
 	server()
+	d.web.end()
 	for _, w := range d.workers {
 		w.Stop()
 	}
@@ -325,12 +329,17 @@ func (d *process) idle(ctx context.Context) {
 	}
 }
 
-// serve starts the control API and returns how to end it.
-func (d *process) serve() (end func()) {
-	server := control.NewServer(&backend{
+// backend returns what answers those who ask about the router.
+func (d *process) backend() *backend {
+	return &backend{
 		loop: d.loop, ports: &d.ports, workers: d.workers, senders: d.senders,
 		events: d.events, local: d.local, reload: d.reload, bgp: d.bgp,
-	})
+	}
+}
+
+// serve starts the control API and returns how to end it.
+func (d *process) serve() (end func()) {
+	server := control.NewServer(d.backend())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -60,6 +60,11 @@ func (d *process) reload(ctx context.Context) error {
 // refused writes why a reload was, each mistake of the file in a line.
 func (d *process) refused(err error) {
 	var mistakes config.Errors
+	var one *control.Error
+	if errors.As(err, &one) {
+		d.log.Error("reload refused: the running configuration stays", "error", err, "remedy", one.Remedy)
+		return
+	}
 	if !errors.As(err, &mistakes) {
 		d.log.Error("reload refused: the running configuration stays", "error", err)
 		return
@@ -72,6 +77,10 @@ func (d *process) refused(err error) {
 // reconfigure is the part of reload that can fail.
 func (d *process) reconfigure(ctx context.Context) (*config.Config, error) {
 	cfg, err := loadConfig(d.file)
+	if err != nil {
+		return nil, err
+	}
+	web, err := d.web.prepare(cfg.Control.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +97,10 @@ func (d *process) reconfigure(ctx context.Context) (*config.Config, error) {
 		return err
 	})
 	if err = errors.Join(err, refused); err != nil {
+		web.undo()
 		return nil, err
 	}
+	web.commit()
 	d.checks.Set(cfg.Checks)
 	return cfg, nil
 }

@@ -76,7 +76,7 @@ func newRig(t testing.TB, text string) *rig {
 		r.ports = append(r.ports, p)
 		d.ports.add(p, &cfg.Interfaces[i])
 	}
-	for _, step := range []func() error{d.openSocket, d.openHooks, d.openLoop, d.openBGP, d.openHost, d.openLocal, d.openChecks, d.openWorkers} {
+	for _, step := range []func() error{d.openSocket, d.openWeb, d.openHooks, d.openLoop, d.openBGP, d.openHost, d.openLocal, d.openChecks, d.openWorkers} {
 		if err := step(); err != nil {
 			t.Fatal(err)
 		}

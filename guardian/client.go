@@ -19,6 +19,16 @@ const (
 	routerMark   = "router:"
 )
 
+// restartsVariable tells the router process how often it was started anew.
+const restartsVariable = "VROUTER_RESTARTS"
+
+// restarts is what TakeRole has found there.
+var restarts uint64
+
+// Restarts returns how often the guardian has started the router process anew
+// before this one; 0 also where there is no guardian. TakeRole comes first.
+func Restarts() uint64 { return restarts }
+
 // The descriptors on which the router process finds its guardian.
 const (
 	inherited         = 3
@@ -41,7 +51,9 @@ const (
 // works once.
 func TakeRole() Role {
 	value := os.Getenv(marker)
+	count := os.Getenv(restartsVariable)
 	os.Unsetenv(marker)
+	os.Unsetenv(restartsVariable)
 	is := func(mark string, pid int) bool {
 		text, ok := strings.CutPrefix(value, mark)
 		return ok && text == strconv.Itoa(pid)
@@ -54,6 +66,7 @@ func TakeRole() Role {
 	case is(routerMark, os.Getppid()):
 		unix.CloseOnExec(inherited)
 		unix.CloseOnExec(inheritedLifeline)
+		restarts, _ = strconv.ParseUint(count, 10, 64) // 0 is right where there is none
 		return RoleRouter
 	}
 	return RoleNone

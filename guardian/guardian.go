@@ -49,6 +49,7 @@ const (
 
 // guardian is the state of the guarding process. One thread owns it.
 type guardian struct {
+	starts  uint64 // of the router process
 	o       Options
 	log     *slog.Logger
 	tape    *tape

@@ -96,7 +96,8 @@ func (g *guardian) start() (*process, error) {
 	r := &process{lifeline: line, died: died, socket: pair[0], pidfd: -1, log: g.log, estate: newEstate(), began: bootTime()}
 	r.inbox.init()
 	r.pid, err = syscall.ForkExec(g.o.Path, g.o.Args, &syscall.ProcAttr{
-		Env:   append(g.o.Env[:len(g.o.Env):len(g.o.Env)], marker+"="+routerMark+strconv.Itoa(unix.Getpid())),
+		Env: append(g.o.Env[:len(g.o.Env):len(g.o.Env)], marker+"="+routerMark+strconv.Itoa(unix.Getpid()),
+			restartsVariable+"="+strconv.FormatUint(g.starts, 10)),
 		Files: []uintptr{0, 1, 2, uintptr(pair[1]), uintptr(lineFD)},
 		Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &r.pidfd},
 	})
@@ -108,6 +109,7 @@ func (g *guardian) start() (*process, error) {
 		r.close()
 		return nil, fmt.Errorf("starting the router process (%s): %w", g.o.Path, err)
 	}
+	g.starts++
 	return r, nil
 }
 

@@ -170,6 +170,17 @@ func (c *Cache) Lookup(key Key) (packet.MAC, bool) {
 // Len returns the number of entries.
 func (c *Cache) Len() int { return len(c.entries) }
 
+// Count returns how many entries of each port are in each state.
+func (c *Cache) Count() map[uint16][Probe + 1]int {
+	counts := map[uint16][Probe + 1]int{}
+	for key, e := range c.entries {
+		n := counts[key.Port]
+		n[e.state]++
+		counts[key.Port] = n
+	}
+	return counts
+}
+
 // All yields the entries in order of port and address.
 func (c *Cache) All() iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {

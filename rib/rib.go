@@ -22,6 +22,8 @@ const (
 	BGP                       // learned by BGP
 	Imported                  // taken over from the host's kernel
 	InternalBGP               // learned by BGP within the own autonomous system
+
+	NumSources // how many there are
 )
 
 // String returns the source's name as in "show routes".

@@ -60,6 +60,29 @@ func (v View) Each(f func(b *Best, kind int)) {
 	}
 }
 
+// Count returns how many routes are in use, by source, for each of both families.
+// It looks at each route once.
+func (v View) Count() (ipv4, ipv6 map[Source]int) {
+	byGroup4, byGroup6 := make([]int, len(v.best)), make([]int, len(v.best))
+	for prefix, id := range v.routes.All() {
+		if prefix.Addr().Is4() {
+			byGroup4[id]++
+		} else {
+			byGroup6[id]++
+		}
+	}
+	bySource := func(byGroup []int) map[Source]int {
+		sum := map[Source]int{}
+		for id, n := range byGroup {
+			if s := v.best[id].Source; s != none && n > 0 {
+				sum[s] += n
+			}
+		}
+		return sum
+	}
+	return bySource(byGroup4), bySource(byGroup6)
+}
+
 // All returns all routes in use, sorted by family, address and length. Routes of
 // one kind share their NextHops.
 func (t *Table) All() []Best {

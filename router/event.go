@@ -6,5 +6,10 @@ import "time"
 // The driver numbers and keeps events.
 func (r *Router) event(now time.Time, e Event) {
 	e.Time = now
+	r.events++
 	r.do(Notice{e})
 }
+
+// EventCount returns how many events there have been: where it is the same as
+// before, nothing of note has happened in between.
+func (r *Router) EventCount() uint64 { return r.events }

@@ -80,7 +80,7 @@ func (r *Router) reloadable(cfg *config.Config) error {
 		old, new any
 	}{
 		{"[router]", r.cfg.Router, cfg.Router},
-		{"[control]", r.cfg.Control, cfg.Control},
+		{"[control] socket", r.cfg.Control.Socket, cfg.Control.Socket},
 		{"[log]", r.cfg.Log, cfg.Log},
 		{"[[interface]]", withoutTAPs(r.cfg.Interfaces), withoutTAPs(cfg.Interfaces)},
 		{"[import]", r.cfg.Import, cfg.Import},

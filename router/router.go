@@ -43,6 +43,7 @@ type Router struct {
 	kept    []neigh.Key // next hops that the cache keeps resolved; sorted
 
 	inquiries []*inquiry // about masters whose frames a switch floods
+	events    uint64     // that it has told
 	keptBytes int        // of flooded frames
 
 	flowSeed   uint64

@@ -34,6 +34,21 @@ func (l RouteList) Status() []RouteStatus {
 	return list
 }
 
+// Count returns how many routes there are of each family and source; sources
+// without routes have none. It looks at each route once.
+func (l RouteList) Count() []RouteCount {
+	list := []RouteCount{}
+	ipv4, ipv6 := l.view.Count()
+	for source := rib.Source(0); source < rib.NumSources; source++ {
+		for family, counts := range [...]map[rib.Source]int{ipv4, ipv6} {
+			if n := counts[source]; n > 0 {
+				list = append(list, RouteCount{Family: familyName(family == 1), Source: source.String(), Routes: n})
+			}
+		}
+	}
+	return list
+}
+
 // RoutesInUse returns the routes in use, in order of their prefixes.
 func (r *Router) RoutesInUse() []RouteStatus { return r.RouteList().Status() }
 

@@ -7,17 +7,14 @@ import (
 	"vrouter/arp"
 	"vrouter/bfd"
 	"vrouter/ndp"
+	"vrouter/neigh"
 	"vrouter/vrrp"
 )
 
 // VirtualRouters returns the state of all virtual routers, in the order of
 // the configuration.
 func (r *Router) VirtualRouters() []VirtualRouterStatus {
-	list := make([]VirtualRouterStatus, 0, len(r.virtual))
-	for _, v := range r.virtual {
-		list = append(list, r.virtualStatus(v))
-	}
-	return list
+	return r.SomeVirtualRouters(0, len(r.virtual))
 }
 
 func (r *Router) virtualStatus(v *virtual) VirtualRouterStatus {
@@ -85,6 +82,33 @@ func (r *Router) Neighbors(now time.Time) []NeighborStatus {
 			Address: e.Key.Addr, Interface: r.ifaces[e.Key.Port].cfg.Name,
 			MAC: e.MAC, State: e.State.String(), AgeMS: now.Sub(e.Confirmed).Milliseconds(),
 		})
+	}
+	return list
+}
+
+// NeighborCounts counts the neighbour cache, in order of port and state; states
+// that no neighbour is in have no count.
+func (r *Router) NeighborCounts() []NeighborCount {
+	list := []NeighborCount{}
+	counts := r.cache.Count()
+	for port, f := range r.ifaces {
+		for state, n := range counts[uint16(port)] {
+			if n > 0 {
+				list = append(list, NeighborCount{Interface: f.cfg.Name, State: neigh.State(state).String(), Neighbors: n})
+			}
+		}
+	}
+	return list
+}
+
+// SomeVirtualRouters is VirtualRouters of those from the number from on, most of
+// them at the most: a caller that wants many can let the router work between.
+func (r *Router) SomeVirtualRouters(from, most int) []VirtualRouterStatus {
+	some := r.virtual[min(from, len(r.virtual)):]
+	some = some[:min(most, len(some))]
+	list := make([]VirtualRouterStatus, 0, len(some))
+	for _, v := range some {
+		list = append(list, r.virtualStatus(v))
 	}
 	return list
 }

@@ -142,6 +142,20 @@ type NextHopStatus struct {
 	Resolved  bool       `json:"resolved"`
 }
 
+// RouteCount is how many routes of a family and source are in use.
+type RouteCount struct {
+	Family string `json:"family"` // ipv4 | ipv6
+	Source string `json:"source"` // as in RouteStatus
+	Routes int    `json:"routes"`
+}
+
+// NeighborCount is how many neighbours of an interface are in a state.
+type NeighborCount struct {
+	Interface string `json:"interface"`
+	State     string `json:"state"` // as in NeighborStatus
+	Neighbors int    `json:"neighbors"`
+}
+
 // NeighborStatus is one entry of the neighbour cache in "show neighbors".
 type NeighborStatus struct {
 	Address   netip.Addr `json:"address"`
@@ -209,6 +223,7 @@ type HistogramStatus struct {
 	UpToUS []int64  `json:"up_to_us"`
 	Counts []uint64 `json:"counts"`
 	MaxUS  int64    `json:"max_us"`
+	SumUS  uint64   `json:"sum_us"` // of all of them
 }
 
 // Event is one line of "show events": something that an operator would want

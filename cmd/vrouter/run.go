@@ -28,7 +28,7 @@ process, which the guardian starts again whenever it ends unasked. With [bgp]
 there is a third one, which speaks BGP.`,
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o := daemon.Options{ConfigFile: file, Log: a.stderr}
+			o := daemon.Options{ConfigFile: file, Log: a.stderr, Version: version}
 			if a.guarded {
 				return a.runGuarded(cmd, o)
 			}
