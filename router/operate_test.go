@@ -122,7 +122,7 @@ func (s *script) expectedPriority(v *virtual) int {
 	}
 	p := int(v.cfg.Priority)
 	for _, t := range v.cfg.Track {
-		down := false
+		down, key := false, ""
 		switch {
 		case t.Interface != "":
 			for _, f := range s.router.Interfaces() {
@@ -133,15 +133,20 @@ func (s *script) expectedPriority(v *virtual) int {
 				down = down || c.Name == t.Check && c.State == "down"
 			}
 		case t.BFD != "":
+			key = "bfd " + t.BFD
 			for _, b := range s.router.BFDSessions() {
 				down = down || slices.Contains(b.Names, t.BFD) && b.Failed
 			}
 		case t.BGP != "":
-			down = s.bgpDown(t.BGP)
+			key, down = "bgp "+t.BGP, s.bgpDown(t.BGP)
 		default:
+			key = "route " + t.Route.String()
 			down = !slices.ContainsFunc(s.router.RoutesInUse(), func(r RouteStatus) bool {
 				return r.Prefix == t.Route && slices.ContainsFunc(r.NextHops, func(h NextHopStatus) bool { return h.Resolved })
 			})
+		}
+		if key != "" {
+			down = s.flapping.counts(s.now, key, down)
 		}
 		if down {
 			p -= int(t.Weight)

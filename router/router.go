@@ -39,7 +39,8 @@ type Router struct {
 	table   *rib.Table
 	bgp     speaking
 	imports importing
-	host    hostWays    // as last told
+	host    hostWays // as last told
+	flaps   map[flapKey]*flap
 	kept    []neigh.Key // next hops that the cache keeps resolved; sorted
 
 	inquiries []*inquiry // about masters whose frames a switch floods
@@ -73,6 +74,7 @@ func New(cfg *config.Config, seed uint64) *Router {
 		cfg:   cfg,
 		rand:  rand.New(rand.NewPCG(seed, 0x7672)),
 		lease: &fib.Lease{},
+		flaps: map[flapKey]*flap{},
 	}
 	r.flowSeed = fib.FlowSeed(r.rand.Uint64())
 	r.cache = neigh.New(neigh.Config{Rand: r.rand})
@@ -200,6 +202,7 @@ func (r *Router) Deadline() time.Time {
 	for _, g := range r.groups {
 		next = earlier(next, g.yieldAt)
 	}
+	next = earlier(next, r.deadlineFlaps())
 	next = earlier(next, r.deadlineBGP())
 	next = earlier(next, r.deadlineBFD())
 	for _, q := range r.inquiries {
@@ -308,6 +311,10 @@ func (r *Router) end(now time.Time) []Action {
 	r.leave()
 	r.settle(now) // what comes in the place of those that have left
 	r.speak()
+	if r.unsettled { // the routes of a neighbour that is lost count no more, whatever tracks them
+		r.settle(now)
+		r.speak()
+	}
 	r.followHost()
 	first := append(r.bequeath(now), r.publish()...)
 	if r.localDirty {

@@ -14,11 +14,13 @@ const settleRounds = 8
 // and effective priorities with what is tracked, running machines with what may
 // run, the members of groups with each other.
 func (r *Router) settle(now time.Time) {
+	r.unsettled = r.unsettled || due(r.deadlineFlaps(), now)
 	for range settleRounds {
 		if !r.unsettled {
 			return
 		}
 		r.unsettled = false
+		r.followFlaps(now)
 		for _, v := range r.virtual {
 			r.evaluate(v)
 		}

@@ -75,9 +75,11 @@ type script struct {
 	quiet  bool                   // turns leave no trace
 	wills  bool                   // they are part of the trace
 	told   map[string]toldSession // by the name of a BGP neighbour
-	silent time.Time              // since when there is no BGP process
-	groups bool                   // so are reports of membership, which would be in every trace else
-	trace  strings.Builder
+
+	flapping flapModel
+	silent   time.Time // since when there is no BGP process
+	groups   bool      // so are reports of membership, which would be in every trace else
+	trace    strings.Builder
 }
 
 // newScript starts a router with a configuration.

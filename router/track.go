@@ -30,6 +30,7 @@ func (r *Router) terms(v *virtual) []term {
 	var list []term
 	for i := range v.cfg.Track {
 		t := r.trackTerm(&v.cfg.Track[i])
+		r.holdDown(&t)
 		t.weight = int(v.cfg.Track[i].Weight)
 		list = append(list, t)
 	}
