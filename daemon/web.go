@@ -95,7 +95,7 @@ func (w *webEnd) run(l net.Listener, at netip.AddrPort) {
 			w.log.Error("the pages at control.listen have ended", "listen", at, "error", err)
 		}
 	}()
-	w.log.Info("metrics", "url", "http://"+at.String()+"/")
+	w.log.Info("dashboard and metrics", "url", "http://"+at.String()+"/")
 }
 
 // end closes the listener and ends what is running.

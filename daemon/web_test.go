@@ -93,7 +93,7 @@ func TestPagesAgreeWithShow(t *testing.T) {
 	if strings.Contains(text, "vrouter_vrrp_other_total{") || strings.Contains(text, "vrouter_control_other_total{") {
 		t.Error("a counter has no metric of its own")
 	}
-	for _, path := range []string{"/healthz", "/readyz"} {
+	for _, path := range []string{"/", "/healthz", "/readyz"} {
 		if status, text := get(t, at+path); status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, status, text)
 		}

@@ -1,5 +1,5 @@
 // Package web is what a running router tells by HTTP where [control] listen asks
-// for it: /metrics for Prometheus, /healthz and /readyz. All of
+// for it: a dashboard at /, /metrics for Prometheus, /healthz and /readyz. All of
 // it is read-only. However many clients ask, and however often, the router is
 // asked a few times a second at most.
 package web
@@ -49,6 +49,7 @@ type Source interface {
 // connections.
 type Server struct {
 	source Source
+	log    *slog.Logger
 	cache  cache
 	slots  chan struct{} // one token for each request that is answered
 	mux    *http.ServeMux
@@ -59,10 +60,11 @@ type Server struct {
 // NewServer returns a server that answers from s.
 func NewServer(s Source, log *slog.Logger) *Server {
 	w := &Server{
-		source: s, slots: make(chan struct{}, maxRequests),
+		source: s, log: log, slots: make(chan struct{}, maxRequests),
 		mux: http.NewServeMux(), now: time.Now,
 	}
 	w.cache.init(s.Status)
+	w.handle("/{$}", w.dashboard)
 	w.handle("/metrics", w.metrics())
 	w.handle("/healthz", w.healthz)
 	w.handle("/readyz", w.readyz)
@@ -161,7 +163,7 @@ func sameSite(r *http.Request) bool {
 }
 
 func unknown(out http.ResponseWriter, _ *http.Request) {
-	answer(out, http.StatusNotFound, "there is /metrics, /healthz and /readyz")
+	answer(out, http.StatusNotFound, "there is /, /metrics, /healthz and /readyz")
 }
 
 // answer answers with lines of text.

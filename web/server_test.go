@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-var paths = []string{"/metrics", "/healthz", "/readyz"}
+var paths = []string{"/", "/metrics", "/healthz", "/readyz"}
 
 func TestPagesAreReadOnlyAndSaneForBrowsers(t *testing.T) {
 	f := newFake()
