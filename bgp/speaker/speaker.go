@@ -99,10 +99,10 @@ func modest(log *slog.Logger) {
 }
 
 // niceness makes forwarding and VRRP go before a million routes; see nice(1). At 5
-// advertisements were up to 10 ms late while BGP had both CPUs, at 15 one: a thread
+// advertisements were up to 10 ms late while BGP had both CPUs, at 10 one: a thread
 // of the router process that is to stop for its garbage collector stood behind BGP's.
-// Where forwarding has every CPU, 15 leaves it a thirtieth, enough for its timers.
-const niceness = 15
+// At 15 sessions did not come up in time where others kept the CPUs busy.
+const niceness = 10
 
 // limitMemory sets how much memory the process may have, in bytes: beyond it
 // the garbage collector works harder, and a quarter beyond it the process ends.

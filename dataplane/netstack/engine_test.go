@@ -24,10 +24,12 @@ type network struct {
 
 func (n network) snapshot() *fib.Snapshot {
 	s := &fib.Snapshot{Ports: n.ports}
+	var changes []fib.Change
 	for prefix, g := range n.routes {
-		s.Routes = s.Routes.With(fib.Change{Prefix: netip.MustParsePrefix(prefix), Group: fib.GroupID(len(s.Groups))})
+		changes = append(changes, fib.Change{Prefix: netip.MustParsePrefix(prefix), Group: fib.GroupID(len(s.Groups))})
 		s.Groups = append(s.Groups, g)
 	}
+	s.Routes = s.Routes.With(changes...)
 	return s
 }
 

@@ -3,6 +3,8 @@ package sourcetest
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -49,6 +51,34 @@ func report(t *testing.T, list []Finding) {
 // pureLine are the packages that must stay pure, whatever the table says.
 var pureLine = []string{
 	"packet", "vrrp", "arp", "ndp", "neigh", "rib", "config", "router", "dataplane", "dataplane/fib",
+}
+
+// withoutRace are packages beside the pure ones in which the race detector has
+// nothing to look for.
+var withoutRace = []string{"lab/sim"}
+
+// What goes without the race detector has no goroutines that it could look at.
+func TestPackagesWithoutTheRaceDetectorArePure(t *testing.T) {
+	_, rest, found := strings.Cut(read(t, "Makefile"), "\nPURE := ")
+	line, _, _ := strings.Cut(rest, "\n")
+	if !found {
+		t.Fatal("the Makefile has no PURE")
+	}
+	var got, want []string
+	for _, p := range strings.Fields(line) {
+		got = append(got, strings.TrimPrefix(p, "./"))
+	}
+	for _, r := range table(t) {
+		if r.Pure {
+			want = append(want, r.Package)
+		}
+	}
+	want = append(want, withoutRace...)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("PURE in the Makefile is\n%s, the package table says\n%s", got, want)
+	}
 }
 
 func TestPurePackagesArePure(t *testing.T) {
