@@ -19,7 +19,7 @@ type pages struct {
 
 const (
 	// virtualsAtOnce bounds the virtual routers that one turn of the loop tells of:
-	// some 8 us each.
+	// some 3 us each.
 	virtualsAtOnce = 16
 	// statusTries is how often all virtual routers are asked, where something
 	// happened meanwhile.

@@ -46,6 +46,15 @@ const (
 	RoleCompanion             // started by Run, because the router process asked for it
 )
 
+// restartCount reads the variable; 0 where it says nothing.
+func restartCount(text string) uint64 {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // TakeRole returns what this process is, and takes the mark out of the
 // environment, so that no program that it starts mistakes itself for it. It
 // works once.
@@ -66,7 +75,7 @@ func TakeRole() Role {
 	case is(routerMark, os.Getppid()):
 		unix.CloseOnExec(inherited)
 		unix.CloseOnExec(inheritedLifeline)
-		restarts, _ = strconv.ParseUint(count, 10, 64) // 0 is right where there is none
+		restarts = restartCount(count)
 		return RoleRouter
 	}
 	return RoleNone

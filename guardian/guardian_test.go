@@ -379,3 +379,21 @@ func TestClientWithoutGuardian(t *testing.T) {
 		t.Error("it wants something")
 	}
 }
+
+// TestTheRouterProcessKnowsHowOftenItWasStarted: from its environment, in which
+// its own programs do not find it.
+func TestTheRouterProcessKnowsHowOftenItWasStarted(t *testing.T) {
+	defer func() { restarts = 0 }()
+	for count, want := range map[string]uint64{"": 0, "3": 3, "nonsense": 0} {
+		restarts = 0
+		// It is not a router process of this one: its parent is another.
+		t.Setenv(marker, fmt.Sprint(routerMark, os.Getpid()))
+		t.Setenv(restartsVariable, count)
+		if TakeRole() != RoleNone || Restarts() != 0 || os.Getenv(restartsVariable) != "" {
+			t.Errorf("%q: %d restarts of what is no router process", count, Restarts())
+		}
+		if got := restartCount(count); got != want {
+			t.Errorf("%q: %d, want %d", count, got, want)
+		}
+	}
+}

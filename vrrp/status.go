@@ -88,27 +88,36 @@ type counters struct {
 // reason; "address_mismatch" counts packets that were processed all the same.
 func (m *Machine) Counters() map[string]uint64 {
 	c := &m.counters
-	out := map[string]uint64{
-		"advertisements_received": c.received,
-		"advertisements_sent":     c.sent,
-		"advertisements_asserted": c.asserted,
-		"priority_zero_received":  c.zeroReceived,
-		"priority_zero_sent":      c.zeroSent,
-		"announcements":           c.announced,
-		"became_master":           c.becameMaster,
-		"resumed":                 c.resumed,
-	}
+	// Room for the owner's own, too: a map that grows is the larger part of the cost.
+	out := make(map[string]uint64, 2*NumReasons)
+	out["advertisements_received"] = c.received
+	out["advertisements_sent"] = c.sent
+	out["advertisements_asserted"] = c.asserted
+	out["priority_zero_received"] = c.zeroReceived
+	out["priority_zero_sent"] = c.zeroSent
+	out["announcements"] = c.announced
+	out["became_master"] = c.becameMaster
+	out["resumed"] = c.resumed
 	for r := ReasonNone + 1; r < NumReasons; r++ {
 		switch r {
 		case ReasonUnknown: // has no Machine
 		case ReasonAddressMismatch:
 			out[r.String()] = c.reasons[r]
 		default:
-			out["discarded_"+r.String()] = c.reasons[r]
+			out[discardedNames[r]] = c.reasons[r]
 		}
 	}
 	return out
 }
+
+// discardedNames are the counters' names by reason: made once, since a router with
+// hundreds of Machines is asked often.
+var discardedNames = func() (names [NumReasons]string) {
+	for r := range names {
+		names[r] = "discarded_" + Reason(r).String()
+	}
+	return names
+}()
 
 // Discarded counts a packet for this virtual router that Parse refused.
 func (m *Machine) Discarded(r Reason) {
