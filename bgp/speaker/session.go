@@ -344,15 +344,6 @@ func notificationWords(s string) string {
 // counted returns the sessions with the counts of their routes, which takes its
 // time with a large table.
 func (s *server) counted() []bgp.Session {
-	counts := map[netip.Addr]*api.Peer{}
-	err := s.gobgp.ListPeer(context.Background(), &api.ListPeerRequest{EnableAdvertised: true}, func(p *api.Peer) {
-		if a, err := netip.ParseAddr(p.Conf.NeighborAddress); err == nil {
-			counts[a.WithZone("")] = p
-		}
-	})
-	if err != nil {
-		s.log.Error("routes not counted", "error", err)
-	}
 	accepted := s.accepted()
 	s.mu.Lock()
 	list := s.list()
@@ -360,7 +351,7 @@ func (s *server) counted() []bgp.Session {
 	for i := range list {
 		x := &list[i]
 		x.Families = []bgp.Family{}
-		p := counts[x.Address.WithZone("")]
+		p := s.peerOf(x.Address)
 		if p == nil {
 			continue
 		}
@@ -380,4 +371,16 @@ func (s *server) counted() []bgp.Session {
 		}
 	}
 	return list
+}
+
+// peerOf returns what GoBGP counts of a neighbour; nil: it does not have it. To count
+// what is announced it goes through the whole table, and does nothing else meanwhile:
+// so one neighbour is asked for at a time, and what waits comes in between.
+func (s *server) peerOf(neighbor netip.Addr) (found *api.Peer) {
+	err := s.gobgp.ListPeer(context.Background(), &api.ListPeerRequest{Address: neighbor.String(), EnableAdvertised: true},
+		func(p *api.Peer) { found = p })
+	if err != nil {
+		s.log.Error("routes not counted", "neighbor", neighbor, "error", err)
+	}
+	return found
 }
