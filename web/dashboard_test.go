@@ -16,7 +16,6 @@ import (
 func pageOf(t *testing.T, f *fake) (text, policy string) {
 	t.Helper()
 	s, _ := serve(t, f)
-	s.now = func() time.Time { return controltest.Now }
 	answer := httptest.NewRecorder()
 	s.ServeHTTP(answer, httptest.NewRequest("GET", "/", nil))
 	if answer.Code != 200 || answer.Header().Get("Content-Type") != "text/html; charset=utf-8" {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"vrouter/bgp"
 	"vrouter/control/controltest"
@@ -74,6 +75,7 @@ func serve(t *testing.T, f *fake) (*Server, string) {
 		t.Fatal(err)
 	}
 	s := NewServer(f, slog.New(slog.DiscardHandler))
+	s.now = func() time.Time { return controltest.Now }
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
