@@ -98,20 +98,24 @@ func TestAStatusThatTheLoopDoesNotGiveEnds(t *testing.T) {
 func TestScrapesWhileTheStateChanges(t *testing.T) {
 	at := freeAddress(t)
 	r := newRig(t, listening(at)).start()
-	changes := make(chan struct{})
+	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(changes)
-		for i := range 6 {
-			r.ports[0].SetUp(i%2 == 0)
-			time.Sleep(250 * time.Millisecond)
+		defer close(stopped)
+		for up := false; ; up = !up {
+			select {
+			case <-stop:
+				return
+			case <-time.After(250 * time.Millisecond):
+				r.ports[0].SetUp(up)
+			}
 		}
 	}()
+	defer func() { close(stop); <-stopped }()
 	scrapes, last, seen := 0, 0.0, map[string]bool{}
-	for done := false; !done; {
-		select {
-		case <-changes:
-			done = true
-		default:
+	limit := time.Now().Add(20 * time.Second)
+	for scrapes < 8 || len(seen) < 2 || last < 4 {
+		if time.Now().After(limit) {
+			t.Fatalf("%d scrapes saw %v and %v transitions", scrapes, seen, last)
 		}
 		status, text := get(t, at+"/metrics")
 		if status != http.StatusOK {
@@ -131,9 +135,6 @@ func TestScrapesWhileTheStateChanges(t *testing.T) {
 			t.Fatalf("in %v after %v transitions, before it were %v (%v)", in, transitions, last, err)
 		}
 		last = transitions
-	}
-	if scrapes < 5 || len(seen) < 2 || last < 2 {
-		t.Errorf("%d scrapes saw %v and %v transitions", scrapes, seen, last)
 	}
 }
 

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"vrouter/control/controltest"
 )
 
 // browse runs Chromium on a page, with a profile of its own, and returns what it
