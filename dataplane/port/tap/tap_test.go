@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -399,12 +400,16 @@ func TestBatchesDoNotAllocate(t *testing.T) {
 	}
 	batch := make([]packet.Frame, port.BatchMax)
 	received := 0
-	if n := testing.AllocsPerRun(100, func() {
-		tx.Transmit(frames)
-		n, _ := rx.Receive(batch)
-		received += n
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
+	least := math.Inf(1)
+	for range 5 { // what others in the process allocate meanwhile is counted, too
+		least = min(least, testing.AllocsPerRun(100, func() {
+			tx.Transmit(frames)
+			n, _ := rx.Receive(batch)
+			received += n
+		}))
+	}
+	if least != 0 {
+		t.Errorf("%v allocations", least)
 	}
 	if received == 0 {
 		t.Error("nothing was received")
