@@ -22,6 +22,7 @@ type fake struct {
 	*controltest.Fake
 	status   *metrics.Status
 	statuses atomic.Int64  // how often it was asked
+	turns    atomic.Int64  // the same
 	release  chan struct{} // not nil: Status waits for it
 	err      error         // of Status and Turn
 }
@@ -60,6 +61,7 @@ func (f *fake) Status(ctx context.Context) (*metrics.Status, error) {
 
 // Turn implements Source.
 func (f *fake) Turn(ctx context.Context) error {
+	f.turns.Add(1)
 	if f.Hang {
 		<-ctx.Done()
 		return ctx.Err()

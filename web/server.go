@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"vrouter/control"
@@ -29,7 +30,9 @@ const (
 	idleTimeout    = 60 * time.Second
 	maxHeaderBytes = 8 << 10
 	maxConnections = 64
-	maxRequests    = 8 // that are answered, or wait for that, at a time
+	maxRequests    = 8                     // that are answered, or wait for that, at a time
+	maxHealth      = 4                     // the same for /healthz, which slow readers of long pages must not hold up
+	turnKept       = 50 * time.Millisecond // a turn answers for this long: strangers cannot have the loop turn all the time
 )
 
 // Source is the router, as the pages need it. Calls come from many goroutines;
@@ -51,7 +54,8 @@ type Server struct {
 	source Source
 	log    *slog.Logger
 	cache  cache
-	slots  chan struct{} // one token for each request that is answered
+	slots  chan struct{}             // one token for each request that is answered
+	turned atomic.Pointer[time.Time] // when the control loop has last, for /healthz
 	mux    *http.ServeMux
 	http   *http.Server
 	now    func() time.Time
@@ -64,10 +68,10 @@ func NewServer(s Source, log *slog.Logger) *Server {
 		mux: http.NewServeMux(), now: time.Now,
 	}
 	w.cache.init(s.Status)
-	w.handle("/{$}", w.dashboard)
-	w.handle("/metrics", w.metrics())
-	w.handle("/healthz", w.healthz)
-	w.handle("/readyz", w.readyz)
+	w.handle("/{$}", w.slots, w.dashboard)
+	w.handle("/metrics", w.slots, w.metrics())
+	w.handle("/readyz", w.slots, w.readyz)
+	w.handle("/healthz", make(chan struct{}, maxHealth), w.healthz)
 	w.mux.HandleFunc("/", unknown)
 	w.http = &http.Server{
 		Handler:           w,
@@ -101,12 +105,13 @@ func (w *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// handle registers a page.
-func (w *Server) handle(path string, page http.HandlerFunc) {
+// handle registers a page, of whose requests so many are answered at a time as
+// slots has room for.
+func (w *Server) handle(path string, slots chan struct{}, page http.HandlerFunc) {
 	w.mux.HandleFunc(path, func(out http.ResponseWriter, r *http.Request) {
 		select {
-		case w.slots <- struct{}{}:
-			defer func() { <-w.slots }()
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
 		default:
 			out.Header().Set("Retry-After", "1")
 			answer(out, http.StatusServiceUnavailable, "too many requests at once; ask again in a second")

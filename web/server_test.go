@@ -137,6 +137,9 @@ func TestRequestsAtATimeAreLimited(t *testing.T) {
 	if answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" || !strings.Contains(text, "too many") {
 		t.Errorf("one more: %d %q", answer.StatusCode, text)
 	}
+	if answer, text := ask(t, "GET", at+"/healthz", ""); answer.StatusCode != 200 {
+		t.Errorf("healthz, meanwhile: %d %q", answer.StatusCode, text)
+	}
 	close(f.release)
 	wait.Wait()
 	for range maxRequests {
@@ -160,5 +163,21 @@ func TestHeadersThatAreTooLargeAreRefused(t *testing.T) {
 	line, err := bufio.NewReader(c).ReadString('\n')
 	if err != nil || !strings.Contains(line, "431") {
 		t.Errorf("%q, %v", line, err)
+	}
+}
+
+// TestHealthzDoesNotHaveTheLoopTurnAllTheTime: 2000 requests ask it once in 50 ms
+// at most.
+func TestHealthzDoesNotHaveTheLoopTurnAllTheTime(t *testing.T) {
+	f := newFake()
+	_, at := serve(t, f)
+	began := time.Now()
+	for range 2000 {
+		if answer, text := ask(t, "GET", at+"/healthz", ""); answer.StatusCode != 200 {
+			t.Fatalf("%d %q", answer.StatusCode, text)
+		}
+	}
+	if most := int64(time.Since(began)/turnKept) + 2; f.turns.Load() > most || f.turns.Load() == 0 {
+		t.Errorf("%d turns in %v", f.turns.Load(), time.Since(began))
 	}
 }
