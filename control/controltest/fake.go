@@ -377,7 +377,7 @@ func counters() router.CountersStatus {
 		Forwarding: map[string]uint64{"fragmented": 4, "segmented": 7},
 		Timers: map[string]router.HistogramStatus{
 			"vrrp_lateness": {
-				UpToUS: []int64{50, 100, 1000, 10000}, Counts: []uint64{900, 88, 11, 1, 0}, MaxUS: 1210,
+				UpToUS: []int64{50, 100, 1000, 10000}, Counts: []uint64{900, 88, 11, 1, 0}, MaxUS: 1210, SumUS: 61_500,
 			},
 		},
 	}
