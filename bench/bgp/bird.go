@@ -147,11 +147,15 @@ func (i *isp) disable(ctx context.Context) error {
 	return err
 }
 
+// pollEvery is how often is looked whether something has come about: seldom enough
+// to cost those that are measured nothing.
+const pollEvery = 100 * time.Millisecond
+
 // await polls until done says so.
 func await(ctx context.Context, patience time.Duration, what string, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	poll := time.NewTicker(20 * time.Millisecond)
+	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	for {
 		ok, err := done()

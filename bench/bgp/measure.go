@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"vrouter/bench/harness"
 	"vrouter/internal/netlab"
 )
 
@@ -24,11 +25,12 @@ type load struct {
 	late                       []time.Duration // of advertisements meanwhile
 	loopLate                   time.Duration   // the most that the control loop was late
 	turn                       time.Duration   // its longest turn
+	stall                      time.Duration   // what the machine kept from everybody; harness.Stalls
 }
 
 func (l *load) String() string {
-	return fmt.Sprintf("%.1f s; CPU: router %.1f s, bgp %.1f s, neighbour %.1f s; memory: router %v, bgp %v; longest turn %v, loop late %v; advertisements late %v, %v, %v",
-		l.took.Seconds(), l.routerCPU.Seconds(), l.bgpCPU.Seconds(), l.peerCPU.Seconds(), l.router, l.bgp, l.turn, l.loopLate,
+	return fmt.Sprintf("%.1f s; CPU: router %.1f s, bgp %.1f s, neighbour %.1f s; memory: router %v, bgp %v; longest turn %v, loop late %v, machine %v; advertisements late %v, %v, %v",
+		l.took.Seconds(), l.routerCPU.Seconds(), l.bgpCPU.Seconds(), l.peerCPU.Seconds(), l.router, l.bgp, l.turn, l.loopLate, l.stall,
 		percentile(l.late, 50), percentile(l.late, 99), percentile(l.late, 100))
 }
 
@@ -139,8 +141,10 @@ func (b *testbed) loadRouter(ctx context.Context, n *isp) (l load, err error) {
 	defer listener.tap.Close()
 	router, bgp := b.processes()
 	cpu := [3]time.Duration{cpuOf(router), cpuOf(bgp), cpuOf(n.process.PID())}
+	stalls := harness.NewStalls()
 	began := time.Now()
 	if err := n.enable(ctx); err != nil {
+		stalls.Stop()
 		return l, err
 	}
 	var done time.Time
@@ -149,6 +153,7 @@ func (b *testbed) loadRouter(ctx context.Context, n *isp) (l load, err error) {
 		done = time.Now()
 		return routes >= b.total(), err
 	})
+	l.stall, _ = stalls.Stop()
 	if err != nil {
 		return l, err
 	}

@@ -88,6 +88,7 @@ func (r *report) loading() string {
 	own("memory of it at most", func(l *load) string { return l.router.String() })
 	own("longest turn of the control loop", func(l *load) string { return ms(l.turn) })
 	own("timers of the control loop late at most", func(l *load) string { return ms(l.loopLate) })
+	own("a thread before all others, which does nothing else, woke late at most", func(l *load) string { return ms(l.stall) })
 	var late []time.Duration
 	for i := range r.ours {
 		late = append(late, r.ours[i].late...)

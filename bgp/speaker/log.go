@@ -3,6 +3,7 @@ package speaker
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 )
 
 // listener is the handler of GoBGP's log. What GoBGP finds worth a warning goes
@@ -14,7 +15,9 @@ type listener struct {
 	failed func(peer, why string)
 	ended  func(peer, why string)
 	over   func(peer, why string) // has more prefixes than it may have
-	peer   string                 // of a logger for one neighbour
+	up     func(peer netip.Addr) bool
+	peer   string     // of a logger for one neighbour
+	at     netip.Addr // the same
 }
 
 const (
@@ -23,8 +26,11 @@ const (
 	limitReached    = "Administrative shutdown(Prefix limit reached)"
 )
 
-// Enabled implements slog.Handler.
-func (l *listener) Enabled(context.Context, slog.Level) bool { return true }
+// Enabled implements slog.Handler. Of a neighbour whose session is established
+// nothing below Info is listened to: GoBGP has a line for each update then.
+func (l *listener) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo || l.at.IsValid() && !l.up(l.at) || l.next.Enabled(ctx, level)
+}
 
 // Handle implements slog.Handler.
 func (l *listener) Handle(ctx context.Context, r slog.Record) error {
@@ -64,6 +70,7 @@ func (l *listener) WithAttrs(attrs []slog.Attr) slog.Handler {
 	for _, a := range attrs {
 		if a.Key == "Key" {
 			n.peer = a.Value.String()
+			n.at, _ = netip.ParseAddr(n.peer)
 		}
 	}
 	n.next = l.next.WithAttrs(attrs)

@@ -36,6 +36,7 @@ type server struct {
 	setup    *bgp.Setup
 	sessions map[netip.Addr]*session // by the neighbour's address, without a zone
 	quiet    time.Time               // when routes changed last
+	changes  int                     // of routes, since loading was asked last
 	behind   time.Duration           // the longest that a change has waited with GoBGP
 	link     *link
 	turn     uint64             // grows with every session that comes or goes
@@ -52,7 +53,7 @@ func newServer(setup *bgp.Setup, log *slog.Logger) (*server, error) {
 	level := &slog.LevelVar{}
 	level.Set(slog.LevelDebug)
 	options := []gobgpserver.ServerOption{
-		gobgpserver.LoggerOption(slog.New(&listener{next: log.Handler(), failed: s.connectFailed, ended: s.sessionEnded, over: s.overLimit}), level),
+		gobgpserver.LoggerOption(slog.New(&listener{next: log.Handler(), failed: s.connectFailed, ended: s.sessionEnded, over: s.overLimit, up: s.isUp}), level),
 	}
 	if setup.Config.API != "" {
 		options = append(options, gobgpserver.GrpcListenAddress("unix://"+setup.Config.API))

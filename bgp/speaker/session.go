@@ -129,16 +129,29 @@ func (s *server) endOfRIB(p *apiutil.Path, _ time.Time) {
 func (s *server) tick(ctx context.Context) {
 	t := time.NewTicker(tickTime)
 	defer t.Stop()
+	collector := newCollector()
 	for {
 		select {
 		case <-t.C:
 			if s.settle(time.Now()) {
 				s.tell()
 			}
+			collector.pace(s.loading())
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// loading reports whether many routes have changed since it was asked last, or are
+// about to.
+func (s *server) loading() bool {
+	_, _, learning := s.turnover()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	many := s.changes >= hurry
+	s.changes = 0
+	return learning || many
 }
 
 // settle reports whether a session has become complete.
@@ -223,6 +236,14 @@ func (s *server) sessionEnded(peer, why string) {
 	if known {
 		s.tell()
 	}
+}
+
+// isUp reports whether the session with a neighbour is established.
+func (s *server) isUp(peer netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.sessions[peer.WithZone("")]
+	return x != nil && x.state == bgp.StateEstablished
 }
 
 // tooMany says what has become of a neighbour that has announced more prefixes

@@ -14,12 +14,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
-	"golang.org/x/sys/unix"
 
 	"vrouter/bgp"
 )
@@ -81,46 +78,6 @@ func listen(path string) (*net.UnixListener, error) {
 		return nil, fmt.Errorf("the BGP process' socket: %w", err)
 	}
 	return l, nil
-}
-
-// modest makes this process the one that the kernel ends first where memory is
-// short, and one that others go before.
-func modest(log *slog.Logger) {
-	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0); err != nil {
-		log.Debug("oom_score_adj stays as it is", "error", err)
-	}
-	// Threads that come later are as those that begin them.
-	tasks, _ := os.ReadDir("/proc/self/task")
-	for _, task := range tasks {
-		if id, err := strconv.Atoi(task.Name()); err == nil {
-			_ = unix.Setpriority(unix.PRIO_PROCESS, id, niceness) // more is always permitted
-		}
-	}
-}
-
-// niceness makes forwarding and VRRP go before a million routes; see nice(1). At 5
-// advertisements were up to 10 ms late while BGP had both CPUs, at 10 one: a thread
-// of the router process that is to stop for its garbage collector stood behind BGP's.
-// At 15 sessions did not come up in time where others kept the CPUs busy.
-const niceness = 10
-
-// limitMemory sets how much memory the process may have, in bytes: beyond it
-// the garbage collector works harder, and a quarter beyond it the process ends.
-// 0 is half of the machine's.
-func limitMemory(limit int64) {
-	if limit == 0 {
-		var info unix.Sysinfo_t
-		if unix.Sysinfo(&info) != nil {
-			return
-		}
-		limit = int64(info.Totalram) * int64(info.Unit) / 2
-	}
-	debug.SetMemoryLimit(limit)
-	hard := uint64(limit + limit/4)
-	var was unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_DATA, &was) == nil {
-		_ = unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: min(hard, was.Max), Max: was.Max}) // lower is always permitted
-	}
 }
 
 // speaker serves one router at a time. One goroutine owns it.

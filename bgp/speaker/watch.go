@@ -56,6 +56,7 @@ func (s *server) bestPaths(paths []*apiutil.Path, at time.Time) {
 	}
 	s.mu.Lock()
 	s.quiet = time.Now()
+	s.changes += len(paths)
 	l := s.link
 	s.behind = max(s.behind, s.quiet.Sub(at))
 	s.mu.Unlock()
