@@ -69,8 +69,9 @@ var vrouterText string
 
 var vrouterTemplate = template.Must(template.New("vrouter.toml").Parse(vrouterText))
 
-// program is the vrouter program that is measured.
-var program string
+// program is the vrouter program that is measured; keys are more TOML for each of
+// its interfaces.
+var program, keys string
 
 func vrouterKind(attach, title string) *kind {
 	k := &kind{
@@ -112,7 +113,7 @@ func writeConfig(file, attach, dir string) error {
 	var text strings.Builder
 	err := vrouterTemplate.Execute(&text, map[string]any{
 		"Attach": attach, "Bridged": attach == "tap", "Socket": filepath.Join(dir, "vrouter.sock"),
-		"Left": leftNet, "Right": rightNet, "Behind": behind, "Sink": sinkAddr,
+		"Keys": keys, "Left": leftNet, "Right": rightNet, "Behind": behind, "Sink": sinkAddr,
 	})
 	if err != nil {
 		return err

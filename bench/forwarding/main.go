@@ -39,6 +39,7 @@ type options struct {
 	rounds  int
 	length  time.Duration // of each stream of packets
 	binary  string        // vrouter; empty: built from the sources
+	keys    string        // TOML for vrouter's interfaces
 	output  string        // files' path without extension; empty: none
 	page    string        // the Markdown page; empty: none
 	picture string        // the SVG file; empty: none
@@ -59,6 +60,7 @@ func parseOptions(args []string) (*options, error) {
 	set.IntVar(&o.rounds, "rounds", 5, "rounds; in each every router has its turn")
 	set.DurationVar(&o.length, "time", 1500*time.Millisecond, "length of each stream of packets")
 	set.StringVar(&o.binary, "vrouter", "", "the vrouter program (default: it is built)")
+	set.StringVar(&o.keys, "keys", "", "more keys for each of vrouter's interfaces, as 'queues = 2'")
 	set.StringVar(&o.output, "o", "build/forwarding", "write FILE.json and FILE.csv; empty: do not")
 	set.StringVar(&o.page, "page", "", "write a Markdown page, as docs/bench/forwarding.md")
 	set.StringVar(&o.picture, "picture", "", "write a picture, as docs/bench/forwarding.svg")
@@ -116,6 +118,9 @@ func (o *options) run(ctx context.Context) error {
 	}
 	defer done()
 	defer prefer()()
+	if keys = o.keys; keys != "" {
+		o.note("each of vrouter's interfaces has " + strings.ReplaceAll(keys, "\n", ", "))
+	}
 	rep := newReport(o)
 	fmt.Printf("%s\n%s\nNothing outside these namespaces is touched.\n\n", picture, strings.Join(rep.headLines(), "\n"))
 	o.measure(ctx, rep)
