@@ -129,7 +129,7 @@ func (b *backend) withCounts(control map[string]uint64) router.CountersStatus {
 	for reason := dataplane.ReasonNone + 1; reason < dataplane.NumReasons; reason++ {
 		s.Drops[reason.String()] = sum.Drops[reason]
 	}
-	s.Forwarding = map[string]uint64{"fragmented": sum.Fragmented, "segmented": sum.Segmented}
+	s.Forwarding = map[string]uint64{"fragmented": sum.Fragmented, "segmented": sum.Segmented, "coalesced": sum.Coalesced}
 	for e := dataplane.ICMPError(0); e < dataplane.NumICMPErrors; e++ {
 		s.ICMP[e.String()+"_sent"] = sum.ICMPSent[e]
 		s.ICMP[e.String()+"_suppressed"] = sum.ICMPSuppressed[e]

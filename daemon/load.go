@@ -17,7 +17,7 @@ func workerStatus(number int, w *worker.Worker, c *dataplane.Counters) router.Wo
 		Frames: load.Frames, UptimeNS: load.UptimeNS, Busy: math.Round(load.Busy*1000) / 10,
 		BatchSizes: router.BatchesStatus{UpTo: worker.SizeBounds[:], Counts: load.Sizes[:]},
 		Punts:      map[string]router.PuntStatus{}, Drops: map[string]uint64{},
-		Fragmented: c.Fragmented, Segmented: c.Segmented,
+		Fragmented: c.Fragmented, Segmented: c.Segmented, Coalesced: c.Coalesced,
 	}
 	s.Lost.Receiving, s.Lost.Sending = w.Lost()
 	for class, n := range load.Punts {

@@ -33,7 +33,7 @@ func TestAWorkerTellsWhatBecameOfItsFrames(t *testing.T) {
 	if w.Frames < w.Drops["foreign_mac"]+w.Punts["arp"].Accepted || w.Forwarded > 0 {
 		t.Errorf("worker %+v", w)
 	}
-	if s.Drops["foreign_mac"] < w.Drops["foreign_mac"] || s.Forwarding["fragmented"] != 0 || len(s.Forwarding) != 2 {
+	if s.Drops["foreign_mac"] < w.Drops["foreign_mac"] || s.Forwarding["fragmented"] != 0 || len(s.Forwarding) != 3 {
 		t.Errorf("in total %+v", s)
 	}
 }

@@ -27,6 +27,7 @@ type Counters struct {
 	ICMPSuppressed [NumICMPErrors]uint64 // by ICMPError; counted in Drops as well
 	Fragmented     uint64                // packets that were cut into fragments
 	Segmented      uint64                // GSO frames that were cut into packets
+	Coalesced      uint64                // GSO frames that were made of packets
 }
 
 // Add adds the counts of another Forwarder.
@@ -40,13 +41,15 @@ func (c *Counters) Add(o *Counters) {
 	}
 	c.Fragmented += o.Fragmented
 	c.Segmented += o.Segmented
+	c.Coalesced += o.Coalesced
 }
 
 // sharedCounters is a copy of Counters that other goroutines may read.
 type sharedCounters struct {
-	drops                 [NumReasons]atomic.Uint64
-	sent, suppressed      [NumICMPErrors]atomic.Uint64
-	fragmented, segmented atomic.Uint64
+	drops            [NumReasons]atomic.Uint64
+	sent, suppressed [NumICMPErrors]atomic.Uint64
+
+	fragmented, segmented, coalesced atomic.Uint64
 }
 
 // Flush publishes the counters; a worker calls it once a batch. It costs
@@ -65,6 +68,7 @@ func (w *Forwarder) Flush() {
 	}
 	w.shared.fragmented.Store(w.counts.Fragmented)
 	w.shared.segmented.Store(w.counts.Segmented)
+	w.shared.coalesced.Store(w.counts.Coalesced)
 }
 
 // Counters returns the counters as of the last Flush. It may be called from
@@ -79,5 +83,6 @@ func (w *Forwarder) Counters() Counters {
 		c.ICMPSuppressed[i] = w.shared.suppressed[i].Load()
 	}
 	c.Fragmented, c.Segmented = w.shared.fragmented.Load(), w.shared.segmented.Load()
+	c.Coalesced = w.shared.coalesced.Load()
 	return c
 }

@@ -27,6 +27,7 @@ type Forwarder struct {
 	error [packet.EthernetLen + ipv6MinMTU]byte
 	cut   arena
 	outs  []Out
+	rows  rows
 }
 
 // NewForwarder returns a Forwarder; Begin comes before anything else.

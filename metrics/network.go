@@ -103,6 +103,9 @@ func byName(emit emit, m map[string]uint64, labels ...string) {
 	}
 }
 
+// coalesced is the one entry of Counters.Forwarding that is nothing cut.
+const coalesced = "coalesced"
+
 // punts emits what became of punted frames, by class.
 func punts(emit emit, m map[string]router.PuntStatus, labels ...string) {
 	for _, class := range slices.Sorted(maps.Keys(m)) {
@@ -128,7 +131,16 @@ var forwardingTable = []metric{
 		"vrouter_forwarding_cut_packets_total", counter,
 		[]string{"how"},
 		"Packets that had to be cut: fragmented, or segmented where the egress has no GSO.",
-		func(s *Status, emit emit) { byName(emit, s.Counters.Forwarding) },
+		func(s *Status, emit emit) {
+			cut := maps.Clone(s.Counters.Forwarding)
+			delete(cut, coalesced)
+			byName(emit, cut)
+		},
+	},
+	{
+		"vrouter_forwarding_coalesced_frames_total", counter, nil,
+		"GSO frames that were made of TCP segments.",
+		func(s *Status, emit emit) { emit(number(s.Counters.Forwarding[coalesced])) },
 	},
 	{
 		"vrouter_forwarding_icmp_errors_total", counter,
@@ -223,4 +235,6 @@ var workerTable = []metric{
 		func(w *router.WorkerStatus) map[string]uint64 {
 			return map[string]uint64{"fragmented": w.Fragmented, "segmented": w.Segmented}
 		}),
+	onWorker("vrouter_worker_coalesced_frames_total", counter, "GSO frames that it has made of TCP segments.",
+		func(w *router.WorkerStatus) sample { return number(w.Coalesced) }),
 }

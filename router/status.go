@@ -174,7 +174,7 @@ type CountersStatus struct {
 	Workers []WorkerStatus             `json:"workers"`
 	Timers  map[string]HistogramStatus `json:"timers"`
 
-	Forwarding map[string]uint64 `json:"forwarding"` // what had to be cut: fragmented, segmented
+	Forwarding map[string]uint64 `json:"forwarding"` // what was cut, fragmented or segmented, and what was joined: coalesced
 }
 
 // PuntStatus counts the frames of one class that were queued and dropped.
@@ -200,6 +200,7 @@ type WorkerStatus struct {
 	Lost       LostStatus            `json:"lost"`       // by its ports
 	Fragmented uint64                `json:"fragmented"` // packets that were cut into fragments
 	Segmented  uint64                `json:"segmented"`  // GSO frames that were cut into packets
+	Coalesced  uint64                `json:"coalesced"`  // GSO frames that were made of TCP segments
 }
 
 // BatchesStatus counts batches by size: Counts[i] is the number of those of up to

@@ -36,7 +36,7 @@ func drawCounters(all bool) screenFunc {
 		}
 		section(s, "dropped frames, by reason", func(s *screen) { drawNumbers(s, v.Drops, "  ", all) })
 		section(s, "frames for the control plane", func(s *screen) { drawPunts(s, v.Punts, all) })
-		section(s, "forwarded in pieces", func(s *screen) { drawNumbers(s, v.Forwarding, "  ", all) })
+		section(s, "cut and joined", func(s *screen) { drawNumbers(s, v.Forwarding, "  ", all) })
 		section(s, "ICMP errors", func(s *screen) { drawNumbers(s, v.ICMP, "  ", all) })
 		section(s, "control plane", func(s *screen) { drawNumbers(s, v.Control, "  ", all) })
 		section(s, "workers", func(s *screen) { drawWorkers(s, v.Workers, all) })

@@ -370,11 +370,11 @@ func counters() router.CountersStatus {
 				Punts:      map[string]router.PuntStatus{"arp": {Accepted: 5021, Dropped: 17}, "nd": {Accepted: 77}, "vrrp": {Accepted: 196}},
 				Drops:      map[string]uint64{"foreign_mac": 4711, "ttl_expired": 3, "no_route": 12},
 				Lost:       router.LostStatus{Receiving: 88, Sending: 0},
-				Fragmented: 4, Segmented: 7,
+				Fragmented: 4, Segmented: 7, Coalesced: 2900,
 			},
 			{Worker: 1},
 		},
-		Forwarding: map[string]uint64{"fragmented": 4, "segmented": 7},
+		Forwarding: map[string]uint64{"fragmented": 4, "segmented": 7, "coalesced": 2900},
 		Timers: map[string]router.HistogramStatus{
 			"vrrp_lateness": {
 				UpToUS: []int64{50, 100, 1000, 10000}, Counts: []uint64{900, 88, 11, 1, 0}, MaxUS: 1210, SumUS: 61_500,

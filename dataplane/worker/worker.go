@@ -275,7 +275,7 @@ func (w *Worker) flush() {
 		if len(w.out[p]) == 0 {
 			continue
 		}
-		w.to[p].Transmit(w.out[p])
+		w.to[p].Transmit(w.forward.Coalesce(uint16(p), w.out[p]))
 		w.out[p] = w.out[p][:0]
 	}
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"encoding/binary"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -66,6 +67,48 @@ func TestOrderWithinAFlowIsKept(t *testing.T) {
 		await(t, "room", func() bool { collect(); return w.ports[lan].Inject(0, datagram("198.51.100.7", 64, n, size)) == 1 })
 	}
 	await(t, "all packets", func() bool { collect(); return next == total })
+}
+
+// segment returns a TCP segment of a stream to dst, with its n-th piece of payload.
+func segment(dst string, n, size int) packet.Frame {
+	f := datagram(dst, 64, n, 12+size)
+	b := f.Data[packet.EthernetLen:]
+	b[9] = packet.ProtoTCP
+	b[10], b[11] = 0, 0
+	binary.BigEndian.PutUint16(b[10:], packet.Checksum(packet.Sum(0, b[:packet.IPv4Len])))
+	tcp := b[packet.IPv4Len:]
+	binary.BigEndian.PutUint32(tcp[4:], uint32(n*size))
+	tcp[12], tcp[13] = 5<<4, 0x10
+	pseudo := packet.PseudoHeader(ip("192.0.2.10"), ip(dst), packet.ProtoTCP, len(tcp))
+	binary.BigEndian.PutUint16(tcp[16:], packet.Checksum(packet.Sum(pseudo, tcp)))
+	return f
+}
+
+func TestSegmentsInARowLeaveAsOneFrameWhereThePortTakesIt(t *testing.T) {
+	for _, offload := range []packet.Offload{0, packet.OffloadCsum | packet.OffloadTSO4} {
+		w := newWorld()
+		s := *w.snapshot.Load()
+		s.Ports = slices.Clone(s.Ports)
+		s.Ports[wan].Offload = offload
+		w.snapshot.Store(&s)
+		var frames []packet.Frame
+		for n := range 5 {
+			frames = append(frames, segment("198.51.100.7", n, 100), datagram("198.51.100.7", 64, n, 20))
+		}
+		worker := w.worker(t)
+		worker.serve(lan, frames)
+		sent := w.ports[wan].Sent()
+		want, joined := 10, uint64(0)
+		if offload != 0 {
+			want, joined = 6, 1
+		}
+		if len(sent) != want || worker.Counters().Coalesced != joined {
+			t.Fatalf("offloads %x: %d frames sent, %d joined", offload, len(sent), worker.Counters().Coalesced)
+		}
+		if first := sent[0]; offload != 0 && (first.VNet.GSOSize != 100 || len(first.Data) != packet.EthernetLen+40+500) {
+			t.Errorf("the first is of %d bytes, virtio-net header %+v", len(first.Data), first.VNet)
+		}
+	}
 }
 
 func TestPuntsByClass(t *testing.T) {
