@@ -28,24 +28,27 @@ OUTSIDE := ./bench/... ./internal/planted ./internal/probe ./lab/demo ./lab/wan
 # tests, but for simulations side by side.
 PURE := ./packet ./vrrp ./arp ./ndp ./mcast ./bfd ./neigh ./config ./bgp ./rib ./router ./dataplane ./dataplane/fib ./bench/prefixes ./lab/sim
 
+# A module of others that go.mod replaces by one of ours.
+REPLACED := github.com/eapache/channels
+
 # One package at a time but for the pure ones: some tests measure how long a
 # takeover takes.
 test: ## every test, with the race detector where it can see something and there is a C compiler
 	@go build $(RACE) ./...
 	@failed=; \
 	go test $(TEST_FLAGS) $(PURE) || failed=1; \
-	go test $(RACE) -p 1 $(TEST_FLAGS) $$(go list ./... | grep -vxF "$$(go list $(PURE) $(OUTSIDE) ./internal/interop)") || failed=1; \
+	go test $(RACE) -p 1 $(TEST_FLAGS) $$(go list ./... | grep -vxF "$$(go list $(PURE) $(OUTSIDE) ./internal/interop)") $(REPLACED) || failed=1; \
 	go test -p 1 -parallel 4 $(TEST_FLAGS) $(OUTSIDE) || failed=1; \
 	go test -parallel 8 $(TEST_FLAGS) ./internal/interop || failed=1; \
 	[ -z "$$failed" ]
 
 vet: ## go vet
-	go vet ./...
+	go vet ./... $(REPLACED)
 
 lint: vet ## gofumpt, staticcheck and the tests of the sources
 	go -C tools build -o ../build/ tool
 	@test -z "$$(build/gofumpt -l .)" || { build/gofumpt -d .; exit 1; }
-	build/staticcheck ./...
+	build/staticcheck ./... $(REPLACED)
 	go test ./internal/sourcetest
 
 fuzz: ## each fuzz target for FUZZ_TIME (10s)
