@@ -135,6 +135,12 @@ func (p *Process) Stop(patience time.Duration) error {
 	}
 }
 
+// LastLines returns the last n lines that the process has printed, indented.
+func (p *Process) LastLines(n int) string {
+	all := strings.Split(strings.TrimSpace(p.Output()), "\n")
+	return "    " + strings.Join(all[max(0, len(all)-n):], "\n    ")
+}
+
 // Output returns what the process has printed so far.
 func (p *Process) Output() string {
 	b, err := os.ReadFile(p.Log)

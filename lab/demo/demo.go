@@ -146,16 +146,16 @@ type event struct {
 // events is what happens, in this order.
 func (d *demo) events() []event {
 	r1, r2 := d.r1, d.r2
-	both := func() error { return errors.Join(r1.start(), r2.start()) }
+	both := func() error { return errors.Join(r1.Start(), r2.Start()) }
 	return []event{
 		{"starting both routers", "both routers started", both, r1, true, r1, true, true},
 		{"killing r1's router process (kill -9)", "r1 killed (kill -9)", r1.crash, r1, true, r1, false, false},
 		{"cutting the power of r1", "power of r1 cut", r1.cutPower, r1, false, r2, false, false},
-		{"starting r1 again", "r1 started again", r1.start, r1, true, r1, true, false},
+		{"starting r1 again", "r1 started again", r1.Start, r1, true, r1, true, false},
 		{"pulling both cables of r1", "cables of r1 pulled", r1.cut, r1, false, r2, false, false},
 		{"plugging them in again", "cables of r1 plugged in", r1.plug, r1, true, r1, true, false},
 		{"stopping r1 in order (SIGTERM)", "r1 stopped (SIGTERM)", r1.stop, r1, false, r2, true, false},
-		{"starting r1 again", "r1 started again", r1.start, r1, true, r1, true, false},
+		{"starting r1 again", "r1 started again", r1.Start, r1, true, r1, true, false},
 	}
 }
 
@@ -279,8 +279,8 @@ func (d *demo) well(ctx context.Context, e event) error {
 // logs returns the last words of both routers.
 func (d *demo) logs() (text string) {
 	for _, m := range []*member{d.r1, d.r2} {
-		if m.process != nil {
-			text += fmt.Sprintf("\nLOG OF %s\n\n%s\n", m.Name, m.output())
+		if m.Process != nil {
+			text += fmt.Sprintf("\nLOG OF %s\n\n%s\n", m.Name, m.Process.LastLines(15))
 		}
 	}
 	return text

@@ -41,19 +41,19 @@ func (d *demo) tour() string {
 	line := func(what, command string) { fmt.Fprintf(&b, "  # %s\n  %s\n", what, command) }
 	b.WriteString("\nThe lab keeps running until Ctrl-C. From another terminal:\n\n")
 	for _, m := range []*member{d.r1, d.r2} {
-		line("what "+m.Name+" says", fmt.Sprintf("%s show vrrp -s %s", m.binary, m.Socket))
+		line("what "+m.Name+" says", fmt.Sprintf("%s show vrrp -s %s", m.Binary, m.Socket))
 	}
 	line("through the gateway, from the host on the LAN", d.lan.EnterCommand()+" ping "+target4.String())
 	line("a shell on the host on the LAN", d.lan.EnterCommand()+" sh")
 	line("a shell on the upstream host", d.upstream.EnterCommand()+" sh")
 	line("the advertisements, on the LAN", d.lan.EnterCommand()+" tcpdump -ni eth0 vrrp")
-	if d.r1.process != nil {
-		if pid, err := d.r1.routerPID(); err == nil {
+	if d.r1.Process != nil {
+		if pid, err := d.r1.RouterPID(); err == nil {
 			line("let r1's router crash", fmt.Sprintf("kill -9 %d", pid))
 		}
-		line("cut its power", fmt.Sprintf("kill -STOP %d; kill -9 $(pgrep -P %[1]d) %[1]d", d.r1.process.PID()))
+		line("cut its power", fmt.Sprintf("kill -STOP %d; kill -9 $(pgrep -P %[1]d) %[1]d", d.r1.Process.PID()))
 	}
-	line("start r1 again, in that terminal", fmt.Sprintf("%s %s run -c %s", d.r1.host.EnterCommand(), d.r1.binary, d.r1.config))
+	line("start r1 again, in that terminal", fmt.Sprintf("%s %s run -c %s", d.r1.Host.EnterCommand(), d.r1.Binary, d.r1.Config))
 	line("configurations and logs", "ls "+d.lab.Dir)
 	b.WriteString("\n")
 	return b.String()

@@ -97,10 +97,10 @@ func (n *network) connect() (err error) {
 		return err
 	}
 	for _, m := range []*member{n.r1, n.r2} {
-		if m.lan, err = n.lanSwitch.Connect(m.host, "lan"); err != nil {
+		if m.lan, err = n.lanSwitch.Connect(m.Host, "lan"); err != nil {
 			return err
 		}
-		if m.wan, err = wan.Connect(m.host, "wan"); err != nil {
+		if m.wan, err = wan.Connect(m.Host, "wan"); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vrouter/config"
+	"vrouter/internal/netlab"
 	"vrouter/packet"
 	"vrouter/vrrp"
 )
@@ -111,7 +112,7 @@ func TestWatchFollowsTheMasters(t *testing.T) {
 }
 
 func TestConfigurationIsValidAndAgreesWithTheLab(t *testing.T) {
-	m := &member{Name: "r1", Number: numberR1, Priority: 200, Socket: "/tmp/x/r1.sock"}
+	m := &member{Vrouter: netlab.Vrouter{Name: "r1", Socket: "/tmp/x/r1.sock"}, Number: numberR1, Priority: 200}
 	var text strings.Builder
 	if err := configTemplate.Execute(&text, m); err != nil {
 		t.Fatal(err)

@@ -3,11 +3,9 @@ package wan
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,19 +39,18 @@ var gatewayText string
 
 // gateway is one of the two routers.
 type gateway struct {
-	plan    gatewayPlan
-	binary  string
-	config  string
-	host    *netlab.Host
-	process *netlab.Process // nil: it does not run
-	frozen  []int           // pids, the guardian's first
+	netlab.Vrouter
+	plan   gatewayPlan
+	frozen []int // pids, the guardian's first
 }
 
 func newGateway(l *netlab.Lab, binary string, h *netlab.Host, plan gatewayPlan) (*gateway, error) {
 	plan.Socket = filepath.Join(l.Dir, plan.Name+".sock")
 	plan.Interval = interval
-	g := &gateway{plan: plan, binary: binary, host: h, config: filepath.Join(l.Dir, plan.Name+".toml")}
-	return g, fill(g.config, gatewayText, plan)
+	g := &gateway{plan: plan, Vrouter: netlab.Vrouter{
+		Name: plan.Name, Binary: binary, Host: h, Socket: plan.Socket, Config: filepath.Join(l.Dir, plan.Name+".toml"),
+	}}
+	return g, fill(g.Config, gatewayText, plan)
 }
 
 // fill writes a file from a template.
@@ -69,15 +66,10 @@ func fill(path, text string, data any) error {
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
 
-func (g *gateway) start() (err error) {
-	g.process, err = g.host.Start(g.binary, "run", "-c", g.config)
-	return err
-}
-
 // kill kills the router process, whose guardian tells the others; then the
 // guardian ends, so that it does not come back by itself.
 func (g *gateway) kill() error {
-	pid, err := g.routerPID()
+	pid, err := g.RouterPID()
 	if err != nil {
 		return err
 	}
@@ -85,15 +77,15 @@ func (g *gateway) kill() error {
 		return err
 	}
 	time.Sleep(20 * time.Millisecond) // it has spoken by now, and starts the next one in 80 ms
-	_ = g.process.Stop(stopPatience)  // it may say that its router has died: so it has
-	g.process = nil
+	_ = g.Process.Stop(stopPatience)  // it may say that its router has died: so it has
+	g.Process = nil
 	return nil
 }
 
 // freeze stops every process of the router in the middle of what it does, its
 // guardian first: nobody says farewell, and all links stay up.
 func (g *gateway) freeze() error {
-	g.frozen = append([]int{g.process.PID()}, g.process.Children()...)
+	g.frozen = append([]int{g.Process.PID()}, g.Process.Children()...)
 	return g.signal(syscall.SIGSTOP)
 }
 
@@ -112,49 +104,20 @@ func (g *gateway) signal(what syscall.Signal) (err error) {
 
 const stopPatience = 5 * time.Second
 
-// routerPID returns the pid of the router process among the guardian's children.
-func (g *gateway) routerPID() (int, error) {
-	for _, pid := range g.process.Children() {
-		title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err == nil && strings.HasPrefix(string(title), "vrouter: router") {
-			return pid, nil
-		}
-	}
-	return 0, fmt.Errorf("%s has no router process", g.plan.Name)
-}
-
-// show asks the router, and decodes what it says.
-func (g *gateway) show(ctx context.Context, topic string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, g.binary, "show", topic, "--json", "-s", g.plan.Socket).Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		err = fmt.Errorf("%w: %s", err, exit.Stderr)
-	}
-	if err == nil {
-		err = json.Unmarshal(out, into)
-	}
-	if err != nil {
-		return fmt.Errorf("show %s of %s: %w", topic, g.plan.Name, err)
-	}
-	return nil
-}
-
 // freezes returns how often the router has found that it stood still for longer
 // than others may wait for it (event freeze).
 func (g *gateway) freezes() int {
-	if g.process == nil {
+	if g.Process == nil {
 		return 0
 	}
-	return strings.Count(g.process.Output(), " msg=freeze ")
+	return strings.Count(g.Process.Output(), " msg=freeze ")
 }
 
 // transitions returns how often the state of the router's virtual routers has
 // changed.
 func (g *gateway) transitions(ctx context.Context) (n uint64, err error) {
 	var list []struct{ Transitions uint64 }
-	err = g.show(ctx, "vrrp", &list)
+	err = g.Show(ctx, "vrrp", &list)
 	for _, v := range list {
 		n += v.Transitions
 	}
@@ -164,12 +127,12 @@ func (g *gateway) transitions(ctx context.Context) (n uint64, err error) {
 // isMaster returns nil where the router is master in both families.
 func (g *gateway) isMaster(ctx context.Context) error {
 	var list []struct{ Name, State string }
-	if err := g.show(ctx, "vrrp", &list); err != nil {
+	if err := g.Show(ctx, "vrrp", &list); err != nil {
 		return err
 	}
 	for _, v := range list {
 		if v.State != "Master" {
-			return fmt.Errorf("%s says of itself as %s: %s, want Master", g.plan.Name, v.Name, v.State)
+			return fmt.Errorf("%s says of itself as %s: %s, want Master", g.Name, v.Name, v.State)
 		}
 	}
 	return nil
@@ -186,7 +149,7 @@ func (g *gateway) leadsBy(ctx context.Context, by *gateway) error {
 		Prefix   string
 		NextHops []struct{ Via string }
 	}
-	if err := g.show(ctx, "routes", &list); err != nil {
+	if err := g.Show(ctx, "routes", &list); err != nil {
 		return err
 	}
 	for i, prefix := range []string{"0.0.0.0/0", "::/0"} {
@@ -198,7 +161,7 @@ func (g *gateway) leadsBy(ctx context.Context, by *gateway) error {
 			return r.Prefix == prefix
 		})
 		if at < 0 || len(list[at].NextHops) != 1 || list[at].NextHops[0].Via != wanted[i] {
-			return fmt.Errorf("%s does not reach %s by %s", g.plan.Name, prefix, wanted[i])
+			return fmt.Errorf("%s does not reach %s by %s", g.Name, prefix, wanted[i])
 		}
 	}
 	return nil
@@ -221,12 +184,12 @@ func (s session) is(ctx context.Context, up bool) error {
 		Name, State string
 		EndOfRIB    bool `json:"end_of_rib"`
 	}
-	if err := s.of.show(ctx, "bgp", &list); err != nil {
+	if err := s.of.Show(ctx, "bgp", &list); err != nil {
 		return err
 	}
 	for _, one := range list {
 		if one.Name == s.name && (one.State == "Established" && one.EndOfRIB) != up {
-			return fmt.Errorf("the session %s of %s is %s (End-of-RIB: %v)", s.name, s.of.plan.Name, one.State, one.EndOfRIB)
+			return fmt.Errorf("the session %s of %s is %s (End-of-RIB: %v)", s.name, s.of.Name, one.State, one.EndOfRIB)
 		}
 	}
 	return nil
@@ -237,8 +200,5 @@ func lastWords(of string, p *netlab.Process) string {
 	if p == nil {
 		return ""
 	}
-	const lines = 60
-	all := strings.Split(strings.TrimSpace(p.Output()), "\n")
-	return fmt.Sprintf("\nLOG OF %s (%s)\n\n    %s\n", of, filepath.Base(p.Args[0]),
-		strings.Join(all[max(0, len(all)-lines):], "\n    "))
+	return fmt.Sprintf("\nLOG OF %s (%s)\n\n%s\n", of, filepath.Base(p.Args[0]), p.LastLines(60))
 }

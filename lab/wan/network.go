@@ -184,7 +184,7 @@ func (n *network) routes() error {
 // logs returns the last words of all.
 func (n *network) logs() (text string) {
 	for _, g := range []*gateway{n.r1, n.r2} {
-		text += lastWords(g.plan.Name, g.process)
+		text += lastWords(g.Name, g.Process)
 	}
 	for _, p := range []*provider{n.isp1, n.isp2, n.net} {
 		for _, process := range p.processes {

@@ -99,7 +99,7 @@ func changedOnce(ctx context.Context, g *gateway, before uint64) error {
 	const most = 2 * 2
 	now, err := g.transitions(ctx)
 	if err == nil && now-before > most {
-		err = fmt.Errorf("mastership oscillates: %d changes of state of %s, want %d at most", now-before, g.plan.Name, most)
+		err = fmt.Errorf("mastership oscillates: %d changes of state of %s, want %d at most", now-before, g.Name, most)
 	}
 	return err
 }
@@ -127,7 +127,7 @@ func (s *story) routers() []step {
 			title: "r1 is killed (kill -9)", do: r1.kill, bound: killTime, why: byKill,
 			master: r2, up: r2.providers(), leads: r2,
 		},
-		{title: "r1 comes back", do: r1.start, why: byNobody, master: r1, up: s.all(), leads: r1},
+		{title: "r1 comes back", do: r1.Start, why: byNobody, master: r1, up: s.all(), leads: r1},
 		{
 			title: "r1 freezes (SIGSTOP of all)", do: r1.freeze, bound: max(detectTime, silentTime), why: bySilence,
 			master: r2, up: r2.providers(), leads: r2,
@@ -161,5 +161,5 @@ func (s *story) blocks() []step {
 
 // startAll starts the providers, and then the routers.
 func (s *story) startAll() error {
-	return errors.Join(s.net.start(), s.isp1.start(), s.isp2.start(), s.r1.start(), s.r2.start())
+	return errors.Join(s.net.start(), s.isp1.start(), s.isp2.start(), s.r1.Start(), s.r2.Start())
 }

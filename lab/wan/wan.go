@@ -169,7 +169,7 @@ func (s *story) play(ctx context.Context, e step) error {
 	r := result{at: at.Sub(s.start), step: e, took: time.Since(at)}
 	for i, g := range []*gateway{s.r1, s.r2} {
 		if g.freezes() > frozen[i] && !(g == s.r1 && e.still) {
-			r.froze = g.plan.Name
+			r.froze = g.Name
 		}
 	}
 	if e.after != nil {
