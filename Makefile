@@ -38,7 +38,7 @@ test: ## every test, with the race detector where it can see something and there
 	@failed=; \
 	go test $(TEST_FLAGS) $(PURE) || failed=1; \
 	go test $(RACE) -p 1 $(TEST_FLAGS) $$(go list ./... | grep -vxF "$$(go list $(PURE) $(OUTSIDE) ./internal/interop)") $(REPLACED) || failed=1; \
-	go test -p 1 -parallel 4 $(TEST_FLAGS) $(OUTSIDE) || failed=1; \
+	go test -p 1 -parallel 8 $(TEST_FLAGS) $(OUTSIDE) || failed=1; \
 	go test -parallel 8 $(TEST_FLAGS) ./internal/interop || failed=1; \
 	[ -z "$$failed" ]
 
