@@ -7,13 +7,9 @@ import (
 	"testing/synctest"
 )
 
-func TestElementsComeOutInOrderHoweverManyThereAre(t *testing.T) {
-	const total = 300_000
-	c := NewInfiniteChannel()
-	for n := range total { // nobody takes any out
-		c.In() <- n
-	}
-	c.Close()
+// comeOut takes out what there is until the queue's end: the numbers below total.
+func comeOut(t *testing.T, c *InfiniteChannel, total int) {
+	t.Helper()
 	n := 0
 	for e := range c.Out() {
 		if e != n {
@@ -21,8 +17,21 @@ func TestElementsComeOutInOrderHoweverManyThereAre(t *testing.T) {
 		}
 		n++
 	}
-	if n != total || c.Len() != 0 { // nor does Len wait for ever
-		t.Errorf("%d of %d elements, %d left", n, total, c.Len())
+	if n != total {
+		t.Errorf("%d of %d elements", n, total)
+	}
+}
+
+func TestElementsComeOutInOrderHoweverManyThereAre(t *testing.T) {
+	const total = 300_000
+	c := NewInfiniteChannel()
+	for n := range total { // nobody takes any out
+		c.In() <- n
+	}
+	c.Close()
+	comeOut(t, c, total)
+	if c.Len() != 0 { // nor does Len wait for ever
+		t.Errorf("%d left", c.Len())
 	}
 }
 
@@ -36,16 +45,8 @@ func TestElementsComeOutInOrderWhileOthersGoIn(t *testing.T) {
 		}
 		c.Close()
 	})
-	n := 0
-	for e := range c.Out() {
-		if e != n {
-			t.Fatalf("element %d is %v", n, e)
-		}
-		n++
-	}
-	if both.Wait(); n != total {
-		t.Errorf("%d of %d elements", n, total)
-	}
+	comeOut(t, c, total)
+	both.Wait()
 }
 
 func TestLenCountsWhatIsInAllItsParts(t *testing.T) {
