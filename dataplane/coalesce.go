@@ -12,11 +12,13 @@ import (
 // the length of an IP packet has 16 bits.
 const maxJoined = 1<<16 - 1
 
-// TCP flags.
+// TCP flags (RFC 9293 3.1).
 const (
+	tcpFIN = 0x01
 	tcpPSH = 0x08
 	tcpACK = 0x10
 	tcpECE = 0x40
+	tcpCWR = 0x80
 )
 
 // row is a row of TCP segments of one connection, each of which begins where the
@@ -29,6 +31,10 @@ type row struct {
 	next        uint32 // sequence number of what would follow
 	ports       uint32 // of TCP: what differs most often between connections
 }
+
+// end lets nothing follow: what comes next of the connection must not overtake what
+// stands between.
+func (o *row) end() { o.segments = 0 }
 
 // openRows is how many rows Coalesce has open at a time, of as many connections.
 const openRows = 8
@@ -51,9 +57,10 @@ type link struct {
 // port takes these, and returns what is to be transmitted, in the memory of frames.
 // Segments are joined if cutting the result by its virtio-net header has the very
 // same frames again, and their checksums are right (of IPv4's header Forward has
-// made sure); the order within a connection stays. No frame waits for a later batch. Frames of a device with an XDP program
-// come one by one, and so do those of one without GRO. (Linux: inet_gro_receive of
-// net/ipv4/af_inet.c, tcp_gro_receive of net/ipv4/tcp_offload.c.)
+// made sure); the order within a connection stays. No frame waits for a later
+// batch. Frames of a device with an XDP program come one by one, and so do those of
+// one without GRO. (Linux: inet_gro_receive of net/ipv4/af_inet.c, tcp_gro_receive
+// of net/ipv4/tcp_offload.c.)
 func (w *Forwarder) Coalesce(out uint16, frames []*packet.Frame) []*packet.Frame {
 	offload := w.snap.Ports[out].Offload
 	if len(frames) < 2 || offload&packet.OffloadCsum == 0 || offload&(packet.OffloadTSO4|packet.OffloadTSO6) == 0 {
@@ -100,29 +107,24 @@ func (r *rows) add(frames []*packet.Frame, i int, offload packet.Offload) bool {
 	if l4 == 0 {
 		return false
 	}
-	open := r.find(frames, f.Data, l4)
-	if open != nil && offloaded(&f.VNet) {
-		open.segments = 0
-		return false
-	}
-	flags, payload := f.Data[l4+13], len(f.Data)-header
-	if open != nil {
-		if open.goesOn(frames, f.Data, l4, header) {
+	flags, payload, plain := f.Data[l4+13], len(f.Data)-header, !offloaded(&f.VNet)
+	if open := r.find(frames, f.Data, l4); open != nil {
+		if plain && open.goesOn(frames, f.Data, l4, header) {
 			r.links[open.last].next, r.links[i].joined = i, true
 			open.last, open.next = i, open.next+uint32(payload)
 			open.total += payload
 			if open.segments++; payload < open.size || flags&tcpPSH != 0 {
-				open.segments = 0
+				open.end()
 			}
 			return true
 		}
-		open.segments = 0
+		open.end()
 	}
 	takes := packet.OffloadTSO4
 	if l4 == packet.EthernetLen+packet.IPv6Len {
 		takes = packet.OffloadTSO6
 	}
-	if flags&^tcpECE == tcpACK && payload > 0 && !offloaded(&f.VNet) && offload&takes != 0 {
+	if plain && flags&^tcpECE == tcpACK && payload > 0 && offload&takes != 0 {
 		r.open[r.turn] = row{
 			first: i, last: i, size: payload, total: len(f.Data), segments: 1,
 			next:  binary.BigEndian.Uint32(f.Data[l4+4:]) + uint32(payload),

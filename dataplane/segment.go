@@ -92,10 +92,10 @@ func finishSegment(b []byte, s *segments, i, size int, last bool) {
 	} else {
 		binary.BigEndian.PutUint32(l4[4:], binary.BigEndian.Uint32(l4[4:])+uint32(i*size))
 		if !last {
-			l4[13] &^= 0x09 // FIN, PSH
+			l4[13] &^= tcpFIN | tcpPSH
 		}
 		if i > 0 {
-			l4[13] &^= 0x80 // CWR (RFC 3168 6.1.2)
+			l4[13] &^= tcpCWR // RFC 3168 6.1.2
 		}
 	}
 	sum, field := uint64(len(l4)), 16
