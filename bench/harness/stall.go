@@ -17,7 +17,7 @@ const stallPriority = 50
 // Stalls is a thread that only wakes and looks how late it is: what it misses,
 // nobody on the machine could have had. Before its use see NewStalls.
 type Stalls struct {
-	longest atomic.Int64
+	longest int64 // ns; read once done
 	over    atomic.Bool
 	done    chan bool
 }
@@ -34,7 +34,7 @@ func NewStalls() *Stalls {
 func (s *Stalls) Stop() (longest time.Duration, realtime bool) {
 	s.over.Store(true)
 	realtime = <-s.done
-	return time.Duration(s.longest.Load()), realtime
+	return time.Duration(s.longest), realtime
 }
 
 func (s *Stalls) run() {
@@ -48,9 +48,7 @@ func (s *Stalls) run() {
 		for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &due, nil) == unix.EINTR {
 		}
 		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &woke)
-		if late := woke.Nano() - due.Nano(); late > s.longest.Load() {
-			s.longest.Store(late)
-		}
+		s.longest = max(s.longest, woke.Nano()-due.Nano())
 		due = woke // not once more for the same stall
 	}
 	s.done <- realtime
